@@ -1,0 +1,1 @@
+"""Settings: how they are read, checked and written down. Imports nothing else of ours."""

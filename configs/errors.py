@@ -1,0 +1,22 @@
+"""The one exception that is meant for the person at the keyboard."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Bad input. The message is one line that names the value, what would be right, and how to mend it."""
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script's `main`; turn bad input into one line on stderr and exit status 2, Ctrl-C into 130."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nstopped; what was saved so far stays in the run's folder", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,107 @@
+"""Command line over YAML over defaults, all checked by one parser before any work.
+
+A YAML file is turned into flags that stand *before* the user's own, so tyro alone checks keys, types and choices, and
+the last one given wins. The dataclasses stand beside what they set; this file knows none of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+import yaml
+
+from configs.errors import UserError
+from configs.registry import did_you_mean
+
+PRESETS = Path(__file__).parent
+Config = TypeVar("Config")
+
+
+def flags(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Nested settings as the flags that would set them.
+
+    >>> flags({"env": {"fee_bps": 5.0, "levels": [-1, 1]}})
+    ['--env.fee_bps', '5.0', '--env.levels', '-1', '1']
+    """
+    out: list[str] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            out += flags(value, f"{prefix}{key}.")
+        elif isinstance(value, (list, tuple)):
+            out += [f"--{prefix}{key}", *map(str, value)]
+        else:
+            out += [f"--{prefix}{key}", str(value)]
+    return out
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError:
+        raise UserError(f"no such config file: {path}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict):
+        raise UserError(f"{path} must hold 'key: value' lines, found {type(settings).__name__}")
+    return settings
+
+
+def preset(group: str, name: str) -> dict[str, Any]:
+    """The settings of `configs/<group>/<name>.yaml`."""
+    path = PRESETS / group / f"{name}.yaml"
+    if not path.exists():
+        allowed = sorted(p.stem for p in (PRESETS / group).glob("*.yaml"))
+        raise UserError(f"no preset {name!r} in configs/{group}: choose from {', '.join(allowed)}"
+                        f"{did_you_mean(name, allowed)}")
+    return read_yaml(path)
+
+
+def parse(cls: type[Config], argv: Sequence[str], settings: Mapping[str, Any] | None = None) -> Config:
+    """A checked `cls` from `settings` (a preset, a file, a saved dict) with `argv` over it."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(cls, args=[*flags(settings or {}), *argv], prog=Path(sys.argv[0]).name,
+                            config=(tyro.conf.FlagConversionOff,))
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise  # --help has been printed
+        raise UserError(one_line(complaint.getvalue())) from None
+
+
+def known_flags(cls: type[Config], argv: Sequence[str]) -> Config:
+    """Only the flags of `cls` out of a longer line: the first look that decides which presets are read."""
+    wanted = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    picked: list[str] = []
+    keep = False
+    for word in argv:
+        if word.startswith("--"):
+            keep = word[2:].split("=")[0].replace("-", "_") in wanted
+        if keep:
+            picked.append(word)
+    return parse(cls, picked)
+
+
+def one_line(box: str) -> str:
+    """tyro explains in a drawn box over several lines; people and logs want the sentence."""
+    lines = [re.sub(r"[│╭╮╰╯]", " ", line).strip() for line in box.splitlines()]
+    words: list[str] = []
+    for line in lines[1:]:
+        if line.startswith(("For full help", "Argument helptext")):
+            break
+        if line and set(line) != {"─"}:
+            words.append(line)
+    text = " ".join(" ".join(words).split()).rstrip(" ─")
+    text = text.replace("Perhaps you meant:", "; did you mean")
+    choice = re.search(r"invalid choice '([^']*)'.*Expected one of \(([^)]*)\)", text)
+    if choice:
+        text += did_you_mean(choice[1], re.findall(r"'([^']*)'", choice[2]))
+    return f"{text} (see --help)"

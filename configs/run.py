@@ -1,0 +1,65 @@
+"""`runs/<name>/`: everything it takes to know, and to repeat, what was done."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import shlex
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LIBRARIES = ("coinarena", "gymnasium", "numba", "numpy", "pandas", "stable-baselines3", "ta", "torch")
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, paths and tuples as what YAML and JSON can hold; `None` settings are left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)
+                if getattr(value, f.name) is not None}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for library in LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            found[library] = "not installed"
+    return found
+
+
+class Run:
+    """A folder that is written as the work goes on, so that a stop half-way leaves a readable record."""
+
+    def __init__(self, folder: Path, config: Any, seed: int) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False))
+        (folder / "command.txt").write_text(shlex.join([Path(sys.executable).name, *sys.argv]) + "\n")
+        self.record: dict[str, Any] = {"seed": seed, "versions": versions()}
+        self.note()
+
+    def note(self, **facts: Any) -> None:
+        """Add facts (data fingerprint, results, timings) to `run.json`."""
+        self.record.update(plain(facts))
+        write_json(self.folder / "run.json", self.record)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Written beside and renamed, so that a reader never meets half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(path.suffix + ".tmp")
+    beside.write_text(json.dumps(plain(value), indent=2) + "\n")
+    beside.replace(path)

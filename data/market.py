@@ -1,0 +1,137 @@
+"""`Market`: the one thing everything downstream reads."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from configs.errors import UserError
+
+OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
+
+
+@dataclass(frozen=True, eq=False)
+class Market:
+    """Prices and features of `N` assets over `T` bars, checked once when it is made.
+
+    Rows outside every segment (the features' warm-up) keep their prices, so that an order can fill and be marked there;
+    their features are NaN, so that a mistaken use is loud.
+
+    >>> market = Market.flat(10, assets=("BTC",))
+    >>> len(market), market.decision_rows(window=4).tolist()
+    (10, [3, 4, 5, 6, 7, 8, 9])
+    """
+
+    time: np.ndarray  # (T,) datetime64[us], UTC, bar close
+    assets: tuple[str, ...]
+    prices: np.ndarray  # (T, N, 5) float64: open high low close volume
+    features: np.ndarray  # (T, N, F) float32, scaled with statistics of training rows only
+    columns: tuple[str, ...]  # names of F
+    carry: np.ndarray  # (T, N) share of a position's value that a long pays, and a short receives, over the bar
+    segments: np.ndarray  # (S, 2) row ranges [start, stop) that no window may cross (gaps)
+    bars_per_year: float  # never guessed
+
+    def __post_init__(self) -> None:
+        rows, assets, width = self.features.shape
+        if self.prices.shape != (rows, assets, 5) or self.carry.shape != (rows, assets):
+            raise UserError(f"prices {self.prices.shape} and carry {self.carry.shape} do not fit features "
+                            f"{self.features.shape}")
+        if self.time.shape != (rows,) or len(self.assets) != assets or len(self.columns) != width:
+            raise UserError(f"{len(self.time)} times, {len(self.assets)} assets and {len(self.columns)} columns do not "
+                            f"fit features {self.features.shape}")
+        if rows > 1 and not (np.diff(self.time) > np.timedelta64(0)).all():
+            row = int(np.argmin(np.diff(self.time) > np.timedelta64(0))) + 1
+            raise UserError(f"times must rise: row {row} ({self.time[row]}) does not come after the row before")
+        money = self.prices[:, :, :VOLUME]
+        if not (np.isfinite(self.prices).all() and (money > 0).all()):
+            row = int(np.argmin((np.isfinite(self.prices).all(axis=2) & (money > 0).all(axis=2)).all(axis=1)))
+            raise UserError(f"prices must be positive and finite: row {row} ({self.time[row]}) is not")
+        if self.bars_per_year <= 0:
+            raise UserError(f"bars_per_year must be positive, found {self.bars_per_year}")
+        self._check_features()
+
+    def _check_features(self) -> None:
+        for start, stop in self.segments:
+            finite = np.isfinite(self.features[start:stop])
+            if not finite.all():
+                row, _, column = (int(i) for i in np.argwhere(~finite)[0])
+                raise UserError(f"feature {self.columns[column]!r} is not a number at row {start + row} "
+                                f"({self.time[start + row]}); mend the source or leave the column out")
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @classmethod
+    def flat(cls, rows: int, assets: tuple[str, ...] = ("BTC",), price: float = 100.0) -> Market:
+        """A market where nothing happens: one constant price, one constant feature. For tests and examples."""
+        shape = (rows, len(assets))
+        return cls(
+            time=hourly_times(rows),
+            assets=assets,
+            prices=np.full((*shape, 5), price),
+            features=np.zeros((*shape, 1), np.float32),
+            columns=("nothing",),
+            carry=np.zeros(shape),
+            segments=np.array([[0, rows]]),
+            bars_per_year=8760.0,
+        )
+
+    def decision_rows(self, window: int, rows: slice | None = None) -> np.ndarray:
+        """Rows inside `rows` on which a window of `window` bars fits without crossing a gap."""
+        first, last, _ = (rows or slice(None)).indices(len(self))
+        found = [np.arange(max(start + window - 1, first), min(stop, last)) for start, stop in self.segments]
+        return np.concatenate([*found, np.empty(0, np.int64)]).astype(np.int64)
+
+    def window_at(self, row: int, window: int) -> np.ndarray:
+        """(W, N, F) features that a decision on `row` may see; a view, never a copy."""
+        return self.features[row - window + 1 : row + 1]
+
+    def slice(self, rows: slice) -> Market:
+        """The rows of `rows` as a market of their own."""
+        start, stop, _ = rows.indices(len(self))
+        inside = np.clip(self.segments - start, 0, stop - start)
+        return replace(
+            self,
+            time=self.time[start:stop],
+            prices=self.prices[start:stop],
+            features=self.features[start:stop],
+            carry=self.carry[start:stop],
+            segments=inside[inside[:, 1] > inside[:, 0]],
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits of everything in it: two markets with one fingerprint are the same market."""
+        digest = hashlib.sha256()
+        for field in fields(self):
+            value = getattr(self, field.name)
+            raw = np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            digest.update(field.name.encode() + raw)
+        return digest.hexdigest()[:16]
+
+    def save(self, path: Path | str) -> None:
+        arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        np.savez_compressed(path, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Market:
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {field.name: stored[field.name] for field in fields(cls)}
+        except FileNotFoundError:
+            raise UserError(f"no market at {path}") from None
+        except (KeyError, ValueError, OSError) as error:
+            raise UserError(f"{path} is not a saved market: {error}") from None
+        arrays["assets"] = tuple(arrays["assets"].tolist())
+        arrays["columns"] = tuple(arrays["columns"].tolist())
+        arrays["bars_per_year"] = float(arrays["bars_per_year"])
+        return cls(**arrays)
+
+
+def hourly_times(rows: int, start: str = "2020-01-01T01:00") -> np.ndarray:
+    """(rows,) closes of consecutive hours."""
+    return np.datetime64(start, "us") + np.arange(rows) * np.timedelta64(3_600_000_000, "us")
