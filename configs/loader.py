@@ -83,7 +83,7 @@ def known_flags(cls: type[Config], argv: Sequence[str]) -> Config:
     picked: list[str] = []
     keep = False
     for word in argv:
-        if word.startswith("--"):
+        if word.startswith("-") and not word[1:2].isdigit():
             keep = word[2:].split("=")[0].replace("-", "_") in wanted
         if keep:
             picked.append(word)

@@ -39,8 +39,8 @@ def arguments(kind, **more):
 def test_both_checkers_pass_without_a_warning(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # SB3 expects pictures or flat vectors; a (W, F) window is neither, and its advice to flatten is the one we decline
-        warnings.filterwarnings("ignore", "(Your observation market has an unc|It seems that your observation market is)")
+        # SB3 knows pictures and flat vectors; a window is neither, and its advice on pictures is the one we decline
+        warnings.filterwarnings("ignore", "(Your observation market has an unc|It seems that your observation)")
         env = gym.make("envs:CoinArena/Trading-v0", **arguments(kind, render_mode="ansi")).unwrapped
         check_env(env)
         check_env_sb3(env)

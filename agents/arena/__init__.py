@@ -1,0 +1,1 @@
+"""The arena: everybody over the same rows, through one engine, after costs, with intervals."""

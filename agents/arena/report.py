@@ -1,0 +1,135 @@
+"""The head-to-head table: metrics with intervals, and the paired difference to the supervised ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from agents.arena.plots import equity_figure, save_figure
+from agents.arena.rollout import Track
+from agents.arena.statistics import BootstrapConfig, interval, resample
+from configs.run import write_json
+from envs.metrics import returns_of
+
+ENSEMBLE = "supervised ensemble"
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    table: pd.DataFrame  # a row per contestant, best total return first
+    differences: pd.DataFrame  # a row per agent: agent minus supervised ensemble
+    about: str  # what was compared, on which rows, with which intervals
+
+    def markdown(self) -> str:
+        parts = [self.about, "", as_markdown(readable(self.table))]
+        if len(self.differences):
+            parts += ["", f"Agent minus {ENSEMBLE}, on the same bars:", "", as_markdown(readable(self.differences)), ""]
+            parts += [f"- {line}" for line in self.differences["verdict"]]
+        return "\n".join(parts) + "\n"
+
+    def save(self, folder: Path) -> None:
+        """`table.json`, `table.csv` and `table.md`, unrounded but for the last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.table.to_csv(folder / "table.csv")
+        (folder / "table.md").write_text(self.markdown())
+        write_json(folder / "table.json", {
+            "about": self.about,
+            "contestants": self.table.reset_index().to_dict("records"),
+            "differences": self.differences.reset_index().to_dict("records"),
+        })
+
+
+def compare(tracks: Sequence[Track], config: BootstrapConfig) -> Report:
+    """All contestants on the same resampled histories, so that differences are paired."""
+    returns = np.stack([returns_of(track.equity) for track in tracks])  # (C, K)
+    draws = resample(returns, tracks[0].bars_per_year, config)
+    rows = []
+    for c, track in enumerate(tracks):
+        sharpe_low, sharpe_high = interval(draws.sharpe[:, c], config.level)
+        low, high = np.expm1(interval(draws.growth[:, c], config.level))
+        rows.append({"contestant": track.contestant, "kind": track.kind, "seed": track.seed, **asdict(track.metrics),
+                     "sharpe_low": sharpe_low, "sharpe_high": sharpe_high,
+                     "total_return_low": low, "total_return_high": high})
+    # equal returns (everybody in cash) stand in order of name, so that a table is the same each time
+    table = pd.DataFrame(rows).sort_values(["total_return", "contestant"], ascending=[False, True])
+    span = tracks[0].rows
+    first, last = (np.datetime_as_string(tracks[0].time[at], unit="m") for at in (0, -1))
+    years = returns.shape[1] / tracks[0].bars_per_year
+    about = (f"Test rows {span.start} to {span.stop - 1} ({first} to {last} UTC, {years:.2f} years), looked at once. "
+             f"After fees, spread, slippage, carry and interest. Intervals: {config.level:.0%}, stationary bootstrap, "
+             f"{config.draws} draws, mean block {config.block:g} bars. One seed each: the intervals hold the luck of "
+             f"this period, not of training.")
+    return Report(table.set_index("contestant"), _differences(tracks, draws, config), about)
+
+
+def _differences(tracks: Sequence[Track], draws, config: BootstrapConfig) -> pd.DataFrame:
+    names = [track.contestant for track in tracks]
+    rows = []
+    if ENSEMBLE in names:
+        base = names.index(ENSEMBLE)
+        for c, track in enumerate(tracks):
+            if track.kind != "rl":
+                continue
+            growth = float(np.log(track.equity[-1] / track.equity[0])
+                           - np.log(tracks[base].equity[-1] / tracks[base].equity[0]))
+            gap = track.metrics.sharpe - tracks[base].metrics.sharpe
+            low, high = interval(draws.growth[:, c] - draws.growth[:, base], config.level)
+            sharpe_low, sharpe_high = interval(draws.sharpe[:, c] - draws.sharpe[:, base], config.level)
+            rows.append({"contestant": track.contestant, "log_growth": growth, "log_growth_low": low,
+                         "log_growth_high": high, "sharpe": gap, "sharpe_low": sharpe_low,
+                         "sharpe_high": sharpe_high, "verdict": verdict(track.contestant, low, high)})
+    columns = ["contestant", "log_growth", "log_growth_low", "log_growth_high", "sharpe", "sharpe_low", "sharpe_high",
+               "verdict"]
+    return pd.DataFrame(rows, columns=columns).set_index("contestant")
+
+
+def verdict(name: str, low: float, high: float) -> str:
+    """What an interval of the difference allows to be said."""
+    if low > 0:
+        return f"{name} grew more than the {ENSEMBLE}: the interval of the difference lies above zero"
+    if high < 0:
+        return f"{name} grew less than the {ENSEMBLE}: the interval of the difference lies below zero"
+    return f"{name} and the {ENSEMBLE} cannot be told apart: the interval of the difference holds zero"
+
+
+PERCENT = ("total_return", "annual_return", "max_drawdown", "costs", "exposure", "win_rate", "volatility")
+SHOWN = ("total_return", "sharpe", "max_drawdown", "turnover", "costs", "trades", "exposure", "win_rate")
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Rounded for the eye, each interval beside its number."""
+    shown = {}
+    for column in [c for c in (*SHOWN, "log_growth") if c in table]:
+        def text(value: float, percent: bool = column in PERCENT) -> str:
+            return f"{value:+.1%}" if percent else f"{value:+.2f}"
+
+        if f"{column}_low" in table:
+            shown[f"{column} [interval]"] = [
+                f"{text(v)} [{text(low)}, {text(high)}]"
+                for v, low, high in zip(table[column], table[f"{column}_low"], table[f"{column}_high"])]
+        elif column in ("trades", "turnover"):
+            shown["turnover/year" if column == "turnover" else column] = [f"{value:,.0f}" for value in table[column]]
+        else:
+            shown[column] = [text(value).lstrip("+") for value in table[column]]
+    return pd.DataFrame(shown, index=table.index)
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """A table that reads well in a terminal as well: columns padded to one width."""
+    cells = [[table.index.name or "", *table.columns]]
+    cells += [[str(name), *map(str, row)] for name, row in zip(table.index, table.to_numpy())]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in cells]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def draw(tracks: Sequence[Track], path: Path) -> None:
+    """Equity of every contestant over the test rows, best first."""
+    order = sorted(tracks, key=lambda track: -track.equity[-1])
+    curves = {track.contestant: track.equity for track in order}
+    save_figure(equity_figure(curves, "Equity over the test rows", order[0].time), path)

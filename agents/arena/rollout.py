@@ -1,0 +1,86 @@
+"""Everybody over the same rows, through one engine, in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.policy import Policy
+from configs.errors import UserError
+from data.market import CLOSE, Market
+from envs.account import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, TURNOVER, UNITS
+from envs.actions import LevelActions, WeightActions
+from envs.engine import Engine, EnvConfig
+from envs.metrics import Metrics, measure
+from envs.trading_env import observe
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    policy: Policy
+    actions: LevelActions | WeightActions | None = None  # how its actions are read; None: they are target weights
+    kind: str = "baseline"  # rl, supervised or baseline
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """What one contestant did over one span."""
+
+    contestant: str
+    kind: str
+    seed: int
+    rows: slice
+    time: np.ndarray  # (K + 1,) of each point of equity
+    equity: np.ndarray  # (K + 1,) at each close, the starting capital first
+    weights: np.ndarray  # (K, N) at the close of each step
+    turnover: np.ndarray  # (K,) value traded over equity
+    costs: np.ndarray  # (K,) paid in each step: fees, slippage, carry, interest
+    bars_per_year: float
+
+    @property
+    def metrics(self) -> Metrics:
+        return measure(self.equity, self.weights, self.turnover, float(self.costs.sum()), self.bars_per_year)
+
+
+def compete(contestants: Mapping[str, Contestant], market: Market, config: EnvConfig, window: int, rows: slice
+            ) -> list[Track]:
+    """One track per contestant; an account that is ruined stays where it ended."""
+    engine = Engine(market, config, len(contestants), window, rows)
+    engine.reset()
+    steps, count, assets = len(engine.years), len(contestants), len(market.assets)
+    equity = np.zeros((steps + 1, count))
+    weights = np.zeros((steps, count, assets))
+    turnover, paid = np.zeros((steps, count)), np.zeros((steps + 1, count))
+    equity[0] = engine.money[:, EQUITY]
+    target, states = np.zeros((count, assets)), [None] * count
+    alive = np.ones(count, bool)
+    for k in range(steps):
+        observation = observe(engine, "row", engine.rows, engine.observed)
+        for b, (name, contestant) in enumerate(contestants.items()):
+            own = {key: value[b : b + 1] for key, value in observation.items()}
+            action, states[b] = contestant.policy.predict(own, states[b], np.array([k == 0]), deterministic=True)
+            if contestant.actions is None:
+                target[b] = action
+            else:
+                contestant.actions.write(action, target[b : b + 1])
+            if not np.isfinite(target[b]).all():
+                raise UserError(f"{name} asked for a weight that is not a number on row {engine.rows[b]}")
+        target[~alive] = 0.0
+        engine.step(target)
+        money = engine.money
+        now = np.maximum(money[:, EQUITY], 1e-9 * equity[0])
+        equity[k + 1] = np.where(alive, now, equity[k])
+        value = engine.holdings[:, :, UNITS] * engine.market.prices[engine.rows, :, CLOSE]
+        weights[k] = np.where(alive[:, None], value / now[:, None], 0.0)
+        turnover[k] = np.where(alive, money[:, TURNOVER], 0.0)
+        total = money[:, [FEES, SLIPPAGE, CARRY, INTEREST]].sum(axis=1)
+        paid[k + 1] = np.where(alive, total, paid[k])
+        alive &= ~engine.terminated
+    costs = np.diff(paid, axis=0)
+    time = market.time[engine.decision_rows]
+    return [Track(name, contestant.kind, contestant.seed, rows, time, equity[:, b], weights[:, b], turnover[:, b],
+                  costs[:, b], market.bars_per_year)
+            for b, (name, contestant) in enumerate(contestants.items())]

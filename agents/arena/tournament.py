@@ -1,0 +1,61 @@
+"""Who meets: the agents, each encoder's signal, their ensemble, and the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from agents.arena.report import ENSEMBLE, Report, compare, draw
+from agents.arena.rollout import Contestant, Track, compete
+from agents.arena.statistics import BootstrapConfig
+from agents.bundle import Bundle
+from agents.strategies import STRATEGIES
+from agents.strategies.signal import tuned
+from configs.errors import UserError
+from configs.registry import lookup
+from data.dataset import Dataset
+from encoders.forecast import Forecast, mean
+from envs.engine import EnvConfig
+
+
+def supervised(forecasts: Mapping[str, Forecast], dataset: Dataset, env: EnvConfig, window: int
+               ) -> dict[str, Contestant]:
+    """Each encoder's signal and the signal of their equal-weight mean, thresholds from the validation rows."""
+    members = {f"{name} signal": forecast for name, forecast in forecasts.items()}
+    if len(forecasts) > 1:
+        members[ENSEMBLE] = mean(list(forecasts.values()))
+    return {name: Contestant(tuned(forecast, dataset.market, env, window, dataset.split.valid), kind="supervised")
+            for name, forecast in members.items()}
+
+
+def agents_of(bundles: Sequence[Bundle], dataset: Dataset, device: str, cache: Path | None) -> dict[str, Contestant]:
+    """Trained agents under names of their own; two of a kind are told apart by their seeds."""
+    found: dict[str, Contestant] = {}
+    for bundle in bundles:
+        if bundle.market != dataset.market.fingerprint:
+            raise UserError(f"{bundle.name} was trained on market {bundle.market}, this one is "
+                            f"{dataset.market.fingerprint}: compare agents of one market and one split only")
+        name = bundle.name if bundle.name not in found else f"{bundle.name}, seed {bundle.seed}"
+        if name in found:
+            raise UserError(f"{name} was given twice; give each run once")
+        found[name] = Contestant(bundle.policy(dataset.market, device, cache),
+                                 bundle.env.actions(len(dataset.market.assets)), "rl", bundle.seed)
+    return found
+
+
+def baselines(dataset: Dataset) -> dict[str, Contestant]:
+    return {name.replace("_", " "): Contestant(lookup("strategy", name, STRATEGIES)(dataset.market))
+            for name in STRATEGIES}
+
+
+def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], dataset: Dataset, env: EnvConfig,
+                 window: int, bootstrap: BootstrapConfig, folder: Path, device: str = "cpu", cache: Path | None = None
+                 ) -> tuple[Report, list[Track]]:
+    """Run everybody over the test rows once; table and picture are left in `folder`."""
+    everyone = {**agents_of(bundles, dataset, device, cache), **supervised(forecasts, dataset, env, window),
+                **baselines(dataset)}
+    tracks = compete(everyone, dataset.market, env, window, dataset.split.test)
+    report = compare(tracks, bootstrap)
+    report.save(folder)
+    draw(tracks, folder / "equity.png")
+    return report, tracks

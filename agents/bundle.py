@@ -1,0 +1,150 @@
+"""`Bundle`: all it takes to act again. Weights are safetensors, settings JSON; nothing in it can run code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
+from stable_baselines3.dqn.policies import MultiInputPolicy as DQNPolicy
+
+from agents import ALGOS
+from agents.algos import AgentConfig, policy_kwargs
+from agents.feature_table import FeatureTable, make_table, publish
+from configs.errors import UserError
+from configs.loader import parse
+from configs.registry import check_name
+from configs.run import plain, write_json
+from data.market import Market
+from data.scaling import Scaler
+from encoders.batches import Windows
+from encoders.checkpoint import Checkpoint
+from encoders.embed import embed
+from envs.engine import Engine, EnvConfig
+from envs.observations import account_names
+from envs.trading_env import observation_space
+
+SETTINGS, WEIGHTS, ENCODER = "bundle.json", "policy.safetensors", "encoder"
+POLICIES: dict[str, type[BasePolicy]] = {
+    "ppo": MultiInputActorCriticPolicy, "a2c": MultiInputActorCriticPolicy, "dqn": DQNPolicy,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    algo: str
+    agent: AgentConfig
+    env: EnvConfig
+    window: int
+    scaler: Scaler  # of the market's features
+    table_scaler: Scaler  # of what the policy looks up
+    trained: dict[str, list[int]]  # spans of rows that taught and chose, by name
+    market: str  # fingerprint of the market it was trained on
+    assets: tuple[str, ...]
+    seed: int
+    weights: dict[str, torch.Tensor]
+    checkpoint: Checkpoint | None = None  # None: the policy sees the features of the last bar
+
+    @property
+    def encoder(self) -> str:
+        return self.checkpoint.encoder.name if self.checkpoint else "none"
+
+    @property
+    def name(self) -> str:
+        return f"{self.algo} + {self.encoder}"
+
+    def policy(self, market: Market, device: str = "cpu", cache: Path | None = None) -> BasePolicy:
+        """The trained policy, looking rows of `market` up; a market it does not fit is refused."""
+        self.check_fits(market)
+        table = table_for(market, self.checkpoint, self.agent, device, cache, scaler=self.table_scaler)
+        engine = Engine(market, self.env, 1, self.window)
+        actions = self.env.actions(len(market.assets))
+        kwargs = policy_kwargs(self.agent, publish(table), account_names(market.assets))
+        policy = POLICIES[self.algo](observation_space(engine, "row"), actions.space, self.agent.schedule, **kwargs)
+        try:
+            policy.load_state_dict(self.weights)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise UserError(f"the bundle's weights do not fit its settings: {reason}") from None
+        policy.set_training_mode(False)
+        return policy.to(device)
+
+    def check_fits(self, market: Market) -> None:
+        if market.columns != self.scaler.columns:
+            missing = sorted(set(self.scaler.columns) - set(market.columns))
+            extra = sorted(set(market.columns) - set(self.scaler.columns))
+            raise UserError(f"this bundle was trained on other columns: missing here {', '.join(missing) or 'none'}; "
+                            f"unknown to it {', '.join(extra) or 'none'}")
+        if len(market.assets) != len(self.assets):
+            raise UserError(f"this bundle trades {len(self.assets)} assets ({', '.join(self.assets)}), the market has "
+                            f"{len(market.assets)} ({', '.join(market.assets)})")
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self.weights, folder / WEIGHTS)
+        if self.checkpoint:
+            self.checkpoint.save(folder / ENCODER)
+        write_json(folder / SETTINGS, {
+            "algo": self.algo, "agent": plain(self.agent), "env": plain(self.env), "window": self.window,
+            "scaler": scaler_settings(self.scaler), "table_scaler": scaler_settings(self.table_scaler),
+            "trained": self.trained, "market": self.market, "assets": self.assets, "seed": self.seed,
+            "encoder": self.encoder,
+        })
+
+    @classmethod
+    def load(cls, folder: Path) -> Bundle:
+        if not (folder / SETTINGS).exists():
+            raise UserError(f"no bundle in {folder}: {SETTINGS} is missing; train one with scripts/train_agent.py")
+        try:
+            stored = json.loads((folder / SETTINGS).read_text())
+            weights = load_file(folder / WEIGHTS)
+            bundle = cls(
+                algo=check_name("algo", stored["algo"], ALGOS),
+                agent=parse(AgentConfig, [], stored["agent"]),
+                env=parse(EnvConfig, [], stored["env"]),
+                window=int(stored["window"]),
+                scaler=scaler_from(stored["scaler"]),
+                table_scaler=scaler_from(stored["table_scaler"]),
+                trained=stored["trained"],
+                market=stored["market"],
+                assets=tuple(stored["assets"]),
+                seed=int(stored["seed"]),
+                weights=weights,
+                checkpoint=None if stored["encoder"] == "none" else Checkpoint.load(folder / ENCODER),
+            )
+        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+            raise UserError(f"the bundle in {folder} is damaged: {' '.join(str(error).split())}") from None
+        for name, value in weights.items():
+            if not torch.isfinite(value).all():
+                raise UserError(f"the bundle in {folder} is damaged: {name} holds values that are not numbers")
+        return bundle
+
+
+def table_for(market: Market, checkpoint: Checkpoint | None, agent: AgentConfig, device: str, cache: Path | None,
+              train_rows: np.ndarray | None = None, scaler: Scaler | None = None) -> FeatureTable:
+    """What a policy looks up on `market`: features, or embeddings of the checkpoint, frozen or to be fine-tuned."""
+    if checkpoint is None:
+        if agent.finetune:
+            raise UserError("agent.finetune needs an encoder to train on: choose one with --encoder")
+        return make_table(market, None, train_rows, scaler)
+    embeddings = embed(checkpoint, market, device, cache)
+    if not agent.finetune:
+        return make_table(market, embeddings, train_rows, scaler)
+    return make_table(market, embeddings, train_rows, scaler, checkpoint.model(device),
+                      Windows(market, checkpoint.window, device))
+
+
+def scaler_settings(scaler: Scaler) -> dict[str, Any]:
+    return {"columns": scaler.columns, "center": scaler.center.tolist(), "scale": scaler.scale.tolist(),
+            "clip": scaler.clip}
+
+
+def scaler_from(stored: dict[str, Any]) -> Scaler:
+    return Scaler(tuple(stored["columns"]), np.array(stored["center"]), np.array(stored["scale"]),
+                  float(stored["clip"]))

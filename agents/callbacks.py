@@ -1,0 +1,130 @@
+"""What is watched while an agent learns: validation growth, finance scalars, an equity picture, updates, throughput."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Figure
+from tqdm import tqdm
+
+from agents.arena.plots import equity_figure
+from agents.policy import Policy
+from configs.errors import UserError
+from data.market import Market
+from envs.account import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, START, TRADED
+from envs.engine import Engine, EnvConfig
+from envs.metrics import Metrics, measure
+from envs.observations import account_names
+from envs.trading_env import observe
+
+PAID = [FEES, SLIPPAGE, CARRY, INTEREST]
+
+
+class Validation:
+    """A span cut into parts that are walked side by side, so that a look at it costs a fraction of a second."""
+
+    def __init__(self, market: Market, config: EnvConfig, window: int, rows: slice, parts: int = 32) -> None:
+        decisions = len(market.decision_rows(window, rows)) - 1
+        parts = max(1, min(parts, decisions // 50))
+        self.engine = Engine(market, config, parts, window, rows)
+        self.steps = decisions // parts
+        self.starts = np.arange(parts) * self.steps
+        self._actions = config.actions(len(market.assets))
+
+    def run(self, policy: Policy) -> tuple[np.ndarray, Metrics]:
+        """Equity of the parts one after the other, as if each began with what the last one left; and its metrics."""
+        engine, assets = self.engine, len(self.engine.market.assets)
+        engine.reset(starts=self.starts)
+        target = np.zeros((engine.accounts, assets))
+        rewards = np.zeros((engine.accounts, self.steps))
+        weights = np.zeros((engine.accounts, self.steps, assets))
+        turnover = np.zeros((engine.accounts, self.steps))
+        names = account_names(engine.market.assets)
+        traded = names.index("turnover")
+        state, alive = None, np.ones(engine.accounts, bool)
+        for k in range(self.steps):
+            observation = observe(engine, "row", engine.rows, engine.observed)
+            action, state = policy.predict(observation, state, deterministic=True)
+            self._actions.write(action, target)
+            engine.step(target)
+            rewards[:, k] = np.where(alive, engine.reward, 0.0)
+            weights[:, k], turnover[:, k] = target, engine.observed[:, traded]
+            alive &= ~engine.terminated
+        equity = np.exp(np.concatenate([[0.0], rewards.ravel().cumsum()]))
+        costs = float((engine.money[:, PAID].sum(axis=1) / engine.money[:, START]).sum())
+        return equity, measure(equity, weights.reshape(-1, assets), turnover.ravel(), costs,
+                               engine.market.bars_per_year)
+
+
+class Watch(BaseCallback):
+    """Validates `times` times, keeps the best weights on disk and in memory, draws, and shows a bar."""
+
+    def __init__(self, validation: Validation, steps: int, times: int, best: Path | None, progress: bool) -> None:
+        super().__init__()
+        self.validation, self.steps, self.times, self.best_file = validation, steps, times, best
+        self.best_growth, self.best_step = -np.inf, 0
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.history: list[tuple[int, float]] = []
+        self._bar = tqdm(total=steps, desc="agent", unit=" steps", unit_scale=True, disable=not progress)
+        self._episodes: list[np.ndarray] = []
+        self._next = 0
+
+    def _on_step(self) -> bool:
+        for info in self.locals["infos"]:
+            if "final_money" in info:
+                self._episodes.append(info["final_money"])
+        self._bar.update(min(self.num_timesteps, self.steps) - self._bar.n)
+        if self.num_timesteps >= self._next:
+            self._next += self.steps // self.times
+            self._validate()
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if self._episodes:
+            money = np.array(self._episodes)
+            capital = money[:, START]
+            growth = np.log(np.maximum(money[:, EQUITY] / capital, 1e-3))
+            self.logger.record("train/episode_growth", float(growth.mean()))
+            self.logger.record("train/episode_costs", float((money[:, PAID].sum(axis=1) / capital).mean()))
+            self.logger.record("train/episode_turnover", float((money[:, TRADED] / capital).mean()))
+            self._episodes.clear()
+
+    def _on_training_end(self) -> None:
+        self._validate()
+        self._bar.close()
+
+    def _validate(self) -> None:
+        policy = self.model.policy
+        policy.set_training_mode(False)
+        weights = policy.state_dict()
+        for name, value in weights.items():
+            if not torch.isfinite(value).all():
+                raise UserError(f"the policy's {name} is not a number after {self.num_timesteps} steps; lower agent.lr "
+                                f"(the best weights so far are kept, from step {self.best_step})")
+        equity, metrics = self.validation.run(policy)
+        growth = float(np.log(equity[-1]) / (len(equity) - 1))
+        self.history.append((self.num_timesteps, growth))
+        if growth > self.best_growth:
+            self.best_growth, self.best_step = growth, self.num_timesteps
+            self.best_weights = portable(weights)
+            if self.best_file:
+                self.best_file.parent.mkdir(parents=True, exist_ok=True)
+                save_file(self.best_weights, self.best_file)
+        updates = getattr(self.model, "_n_updates", 0)
+        for name in ("total_return", "sharpe", "max_drawdown", "turnover", "exposure", "costs", "trades", "win_rate"):
+            self.logger.record(f"valid/{name}", float(getattr(metrics, name)))
+        self.logger.record("valid/growth_per_bar", growth)
+        self.logger.record("time/updates", updates)
+        figure = equity_figure({"validation": equity}, f"after {self.num_timesteps:,} steps, {updates:,} updates")
+        self.logger.record("valid/equity", Figure(figure, close=True), exclude=("stdout", "log", "json", "csv"))
+        self.logger.dump(self.num_timesteps)
+        self._bar.set_postfix(updates=updates, valid=f"{growth * 1e4:+.2f} bps/bar")
+
+
+def portable(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies on the CPU, each with memory of its own: safetensors refuses shared tensors."""
+    return {name: value.detach().cpu().clone().contiguous() for name, value in weights.items()}

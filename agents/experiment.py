@@ -1,0 +1,127 @@
+"""What the scripts share: one experiment's settings, and the pretrained encoders it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from agents import ALGOS
+from agents.algos import AgentConfig
+from agents.arena.statistics import BootstrapConfig
+from configs.errors import UserError
+from configs.loader import flags, known_flags, parse, preset, read_yaml
+from configs.registry import check_name
+from data.dataset import DataConfig, Dataset
+from encoders import ENCODERS
+from encoders.base import EncoderConfig
+from encoders.checkpoint import Checkpoint
+from encoders.embed import Embeddings, embed
+from encoders.pretrain import PretrainConfig
+from encoders.pretrained import pretrained
+from envs.engine import EnvConfig
+
+PRESETS = ("small", "full")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The flags that decide which presets are read."""
+
+    algo: str = "ppo"
+    """learns to trade: ppo, a2c or dqn"""
+    encoder: str = "transformer"
+    """what the agent sees through: lstm, attention_lstm, transformer or mamba; none: the features of the last bar"""
+    preset: str = "small"
+    """sizes: small runs in minutes on a laptop, full is meant for a GPU"""
+    config: Path | None = None
+    """a YAML file of settings over the presets; flags stand over both"""
+
+    def __post_init__(self) -> None:
+        check_name("algo", self.algo, ALGOS)
+        check_name("encoder", self.encoder, (*ENCODERS, "none"))
+        check_name("preset", self.preset, PRESETS)
+
+
+@dataclass(frozen=True)
+class ExperimentConfig(Choice):
+    """A market, pretrained encoders, an agent, and the head-to-head table."""
+
+    name: str | None = None
+    """folder of the run under --runs; by default <algo>-<encoder>-seed<seed>"""
+    runs: Path = Path("runs")
+    """where runs are written; pretrained encoders are kept for the next run in <runs>/cache"""
+    seed: int = 0
+    """of pretraining and of the agent; the simulated market has its own, data.simulator.seed"""
+    device: str = "auto"
+    """auto, cpu or cuda"""
+    progress: bool = True
+    """show progress bars"""
+    ensemble: tuple[str, ...] = tuple(ENCODERS)
+    """encoders whose signals, and whose mean, the agent has to beat"""
+    data: DataConfig = field(default_factory=DataConfig)
+    env: EnvConfig = field(default_factory=EnvConfig)
+    net: EncoderConfig = field(default_factory=EncoderConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_name("device", self.device, ("auto", "cpu", "cuda"))
+        for member in self.ensemble:
+            check_name("encoder", member, ENCODERS)
+        if self.encoder not in ("none", self.net.name):
+            raise UserError(f"net.name is {self.net.name!r} but the encoder is {self.encoder!r}: give --encoder alone")
+
+    @property
+    def folder(self) -> Path:
+        return self.runs / (self.name or f"{self.algo}-{self.encoder}-seed{self.seed}")
+
+    @property
+    def cache(self) -> Path:
+        return self.runs / "cache"
+
+    def net_of(self, encoder: str) -> EncoderConfig:
+        """Settings of one encoder: the chosen one's may have been changed by flags, the others are their presets."""
+        if encoder == self.encoder:
+            return self.net
+        return parse(EncoderConfig, [], preset("encoder", f"{encoder}.{self.preset}"))
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Every encoder the experiment needs, each once."""
+        chosen = () if self.encoder == "none" else (self.encoder,)
+        return tuple(dict.fromkeys((*chosen, *self.ensemble)))
+
+
+def load_experiment(argv: Sequence[str]) -> ExperimentConfig:
+    """Flags over `--config` over presets over defaults.
+
+    >>> load_experiment(["--algo", "dqn", "--env.costs.fee_bps", "7"]).env.costs.fee_bps
+    7.0
+    """
+    named = known_flags(Choice, argv).config
+    file: dict[str, Any] = read_yaml(named) if named else {}
+    choices = {f.name for f in fields(Choice)}
+    chosen = known_flags(Choice, [*flags({k: v for k, v in file.items() if k in choices}), *argv])
+    settings: dict[str, Any] = {
+        "data": preset("data", chosen.preset),
+        "env": preset("env", chosen.preset),
+        "pretrain": preset("pretrain", chosen.preset),
+        "agent": preset("agent", f"{chosen.algo}.{chosen.preset}"),
+        "bootstrap": preset("arena", chosen.preset),
+    }
+    if chosen.encoder != "none":
+        settings["net"] = preset("encoder", f"{chosen.encoder}.{chosen.preset}")
+    return parse(ExperimentConfig, [*flags(file), *argv], settings)
+
+
+def encode(config: ExperimentConfig, dataset: Dataset, encoder: str, device: str
+           ) -> tuple[Checkpoint, Embeddings]:
+    """The pretrained encoder and the market as it sees it; both from the cache where they fit."""
+    checkpoint = pretrained(dataset.market, dataset.labels, dataset.split, dataset.scaler, config.data.window,
+                            config.net_of(encoder), config.pretrain, config.cache, device,
+                            config.folder / "tensorboard" / encoder, config.seed, config.progress)
+    return checkpoint, embed(checkpoint, dataset.market, device, config.cache)

@@ -1,0 +1,27 @@
+"""`Policy`: what acts in the arena. It is Stable-Baselines3's own `predict`, so a trained PPO already is one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+Observation = dict[str, np.ndarray]
+
+
+class Policy(Protocol):
+    def predict(self, observation: Observation, state: Any = None, episode_start: np.ndarray | None = None,
+                deterministic: bool = False) -> tuple[np.ndarray, Any]:
+        """Actions (B, ...) for a batch of observations `Dict(row, account)`, and the state to hand back next time."""
+        ...
+
+
+class WeightTable:
+    """Target weights fixed beforehand for every row; whoever fills the table answers for looking at the past only."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self.weights = weights  # (T, N)
+
+    def predict(self, observation: Observation, state: Any = None, episode_start: np.ndarray | None = None,
+                deterministic: bool = False) -> tuple[np.ndarray, Any]:
+        return self.weights[observation["row"][:, 0].astype(np.int64)], state

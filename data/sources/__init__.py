@@ -1,0 +1,1 @@
+"""Where raw data comes from; each source says when a row became known."""

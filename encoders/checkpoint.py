@@ -1,0 +1,178 @@
+"""A pretrained model on disk: `weights.safetensors` and `checkpoint.json` in one folder. Nothing is unpickled.
+
+Everything the weights mean anything with stands beside them: sizes, columns, scaler, window, target scale and the rows
+they were trained on. What does not fit is refused by name, before any number is computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from configs.errors import UserError
+from configs.run import plain, write_json
+from data.market import Market
+from data.scaling import Scaler
+from encoders.base import EncoderConfig
+from encoders.heads import TargetScale
+from encoders.model import ForecastModel
+
+FORMAT = 1  # of the JSON; raise it when the meaning of a key or of the weights changes
+SETTINGS, WEIGHTS = "checkpoint.json", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainedSpan:
+    """The rows the weights have seen, early stopping's validation rows not among them."""
+
+    start: int
+    stop: int
+    first: str  # time of row `start`
+    last: str  # time of row `stop - 1`
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    encoder: EncoderConfig
+    columns: tuple[str, ...]
+    scaler: Scaler
+    window: int
+    horizon: int  # bars the forecasts look ahead
+    levels: tuple[float, ...]  # of the quantiles
+    scale: TargetScale
+    trained: TrainedSpan
+    market: str  # fingerprint of the market it was trained on
+    weights: dict[str, Tensor]  # on the CPU
+    scores: dict[str, float] = field(default_factory=dict)  # on validation rows, beside those of the base rates
+    context: str = "window"  # what is embedded: windows, not a carried stream
+
+    def model(self, device: torch.device | str = "cpu") -> ForecastModel:
+        """A copy to use or to fine-tune, in eval mode; the checkpoint itself stays as it is."""
+        with torch.device("meta"):  # shapes only: no random numbers are drawn for weights about to be replaced
+            model = ForecastModel.build(len(self.columns), self.encoder, self.scale, self.levels)
+        model.load_state_dict({name: value.clone() for name, value in self.weights.items()}, assign=True)
+        return model.to(device).eval()
+
+    def settings(self) -> dict[str, Any]:
+        return plain({
+            "format": FORMAT, "encoder": self.encoder, "columns": self.columns,
+            "scaler": {"center": self.scaler.center.tolist(), "scale": self.scaler.scale.tolist(),
+                       "clip": self.scaler.clip},
+            "window": self.window, "horizon": self.horizon, "levels": self.levels, "scale": self.scale,
+            "trained": self.trained, "market": self.market, "context": self.context, "scores": self.scores,
+        })
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits of weights and settings."""
+        return digest(safetensors.torch.save(self.weights), json.dumps(self.settings()).encode())[:16]
+
+    def save(self, path: Path | str) -> Path:
+        """Write the folder. The settings come last and name the weights' digest: half a save is never taken for one."""
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        raw = safetensors.torch.save(self.weights)
+        beside = folder / f"{WEIGHTS}.tmp"
+        beside.write_bytes(raw)
+        os.replace(beside, folder / WEIGHTS)
+        write_json(folder / SETTINGS, {**self.settings(), "weights": digest(raw)})
+        return folder
+
+    @classmethod
+    def load(cls, path: Path | str) -> Checkpoint:
+        folder = Path(path)
+        try:
+            stored = json.loads((folder / SETTINGS).read_text())
+            raw = (folder / WEIGHTS).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"no checkpoint at {folder}: {SETTINGS} and {WEIGHTS} must be there; pretrain again or "
+                            "give another folder") from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{folder / SETTINGS} is damaged ({error}); delete the folder and pretrain again") from None
+        if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+            found = stored.get("format") if isinstance(stored, dict) else type(stored).__name__
+            raise UserError(f"{folder / SETTINGS} has format {found!r}, this version reads {FORMAT}; pretrain again")
+        if digest(raw) != stored.get("weights"):
+            raise UserError(f"{folder / WEIGHTS} is damaged: its {len(raw)} bytes are not those that {SETTINGS} was "
+                            "written for; delete the folder and pretrain again")
+        try:
+            weights = safetensors.torch.load(raw)
+        except SafetensorError as error:
+            raise UserError(f"{folder / WEIGHTS} is no safetensors file ({error}); delete the folder and pretrain "
+                            "again") from None
+        try:
+            checkpoint = cls._from_settings(stored, weights)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{folder / SETTINGS} is not complete ({type(error).__name__}: {error}); delete the folder "
+                            "and pretrain again") from None
+        checkpoint._check_weights(folder)
+        return checkpoint
+
+    @classmethod
+    def _from_settings(cls, stored: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
+        columns = tuple(stored["columns"])
+        scaler = Scaler(columns, np.array(stored["scaler"]["center"], np.float64),
+                        np.array(stored["scaler"]["scale"], np.float64), float(stored["scaler"]["clip"]))
+        return cls(
+            encoder=EncoderConfig(**stored["encoder"]), columns=columns, scaler=scaler, window=stored["window"],
+            horizon=stored["horizon"], levels=tuple(stored["levels"]), scale=TargetScale(**stored["scale"]),
+            trained=TrainedSpan(**stored["trained"]), market=stored["market"], weights=weights,
+            scores=stored["scores"], context=stored["context"],
+        )
+
+    def _check_weights(self, folder: Path) -> None:
+        with torch.device("meta"):
+            model = ForecastModel.build(len(self.columns), self.encoder, self.scale, self.levels)
+        wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        found = {name: tuple(value.shape) for name, value in self.weights.items()}
+        for name in sorted(wanted.keys() | found.keys()):
+            if wanted.get(name) != found.get(name):
+                raise UserError(f"{folder / WEIGHTS}: {name!r} has shape {found.get(name, 'missing')}, an "
+                                f"{self.encoder.name} of these settings needs {wanted.get(name, 'none')}; "
+                                "pretrain again")
+        for name, value in self.weights.items():
+            if not torch.isfinite(value).all():
+                raise UserError(f"{folder / WEIGHTS}: {name!r} holds NaN or infinite weights; pretrain again")
+
+    def check_fits(self, market: Market, scaler: Scaler, window: int | None = None) -> None:
+        """Refuse a market whose numbers would mean something else to these weights."""
+        again = "use the market it was trained on or pretrain again"
+        if market.columns != self.columns:
+            missing = [name for name in self.columns if name not in market.columns]
+            extra = [name for name in market.columns if name not in self.columns]
+            said = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(extra)}"] * bool(extra)
+            raise UserError(f"the checkpoint's columns do not fit the market: "
+                            f"{'; '.join(said) or 'the same names in another order'}; {again}")
+        same = (scaler.columns == self.columns and scaler.clip == self.scaler.clip
+                and np.array_equal(scaler.center, self.scaler.center)
+                and np.array_equal(scaler.scale, self.scaler.scale))
+        if not same:
+            raise UserError("the checkpoint was trained with another scaler (other training rows or features); "
+                            f"scale with the checkpoint's own, {again}")
+        if window is not None and window != self.window:
+            raise UserError(f"the checkpoint reads windows of {self.window} bars, not {window}; "
+                            f"set the window to {self.window} or pretrain again")
+
+
+def digest(*parts: bytes) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(len(part).to_bytes(8, "little") + part)
+    return found.hexdigest()
+
+
+def settings_digest(*settings: Any) -> str:
+    """Sixteen hex digits of any mix of dataclasses, numbers and names."""
+    return digest(json.dumps([plain(asdict(s) if hasattr(s, "__dataclass_fields__") else s) for s in settings],
+                             sort_keys=True).encode())[:16]

@@ -1,0 +1,81 @@
+"""A whole market through a frozen encoder once: embeddings and forecasts of every decision row, cached on disk."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data.market import Market
+from encoders.batches import Windows
+from encoders.checkpoint import Checkpoint
+from encoders.forecast import Forecast
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Row `t` knows the bars `t-W+1 .. t`. Rows on which no window fits are NaN, so that a mistaken use is loud."""
+
+    values: np.ndarray  # (T, N, D) float32
+    forecast: Forecast  # of all T rows
+
+    @property
+    def dim(self) -> int:
+        return self.values.shape[-1]
+
+
+def embed(checkpoint: Checkpoint, market: Market, device: torch.device | str = "cpu", cache: Path | None = None,
+          batch: int = 512) -> Embeddings:
+    """Embeddings of `market`, whose features must be scaled with the checkpoint's scaler (`check_fits`).
+
+    With a `cache` folder they are stored under the fingerprints of weights and market, and read from there next time.
+    """
+    path = cache and cache / f"embeddings-{checkpoint.fingerprint}-{market.fingerprint}.npz"
+    stored = path and _read(path)
+    if stored:
+        return stored
+    found = _compute(checkpoint, market, device, batch)
+    if path:
+        _write(path, found)
+    return found
+
+
+@torch.no_grad()
+def _compute(checkpoint: Checkpoint, market: Market, device: torch.device | str, batch: int) -> Embeddings:
+    model = checkpoint.model(device)  # eval mode: no dropout, so a row's embedding is a function of its window
+    windows = Windows(market, checkpoint.window, device)
+    rows = market.decision_rows(checkpoint.window)
+    shape = (len(market), len(market.assets))
+    values = np.full((*shape, model.dim), np.nan, np.float32)
+    direction = np.full((*shape, 3), np.nan, np.float32)
+    quantiles = np.full((*shape, len(checkpoint.levels)), np.nan, np.float32)
+    volatility = np.full(shape, np.nan, np.float32)
+    for part in np.split(rows, range(batch, len(rows), batch)):
+        embedding = model.encode(windows(part))  # (B, N, D)
+        forecast = model.forecast(embedding)
+        values[part] = embedding.float().cpu().numpy()
+        direction[part], quantiles[part], volatility[part] = (forecast.direction, forecast.quantiles,
+                                                              forecast.volatility)
+    return Embeddings(values, Forecast(direction, quantiles, volatility))
+
+
+def _write(path: Path, found: Embeddings) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")  # two runs may compute the same cache at once
+    np.savez(beside, allow_pickle=False, values=found.values, direction=found.forecast.direction,
+             quantiles=found.forecast.quantiles, volatility=found.forecast.volatility)
+    os.replace(beside, path)
+
+
+def _read(path: Path) -> Embeddings | None:
+    """What is stored, or nothing: a cache that cannot be read is computed again."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Embeddings(stored["values"],
+                              Forecast(stored["direction"], stored["quantiles"], stored["volatility"]))
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,83 @@
+"""`Forecast`: what nets, trees and ensembles all say about the next `horizon` bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs.errors import UserError
+
+LEVELS = (0.1, 0.5, 0.9)
+"""the quantiles every forecaster gives, in the order of `Forecast.quantiles`"""
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """One row per decision, checked when it is made. A row without a forecast (warm-up, gaps) is NaN throughout.
+
+    >>> even = Forecast(np.full((1, 1, 3), 1 / 3), np.array([[[-0.1, 0.0, 0.1]]]), np.array([[0.02]]))
+    >>> sure = Forecast(np.array([[[0.0, 0.0, 1.0]]]), np.array([[[0.0, 0.1, 0.2]]]), np.array([[0.02]]))
+    >>> mean([even, sure]).quantiles.round(3).tolist()
+    [[[-0.05, 0.05, 0.15]]]
+    """
+
+    direction: np.ndarray  # (B, N, 3)  P(down, flat, up)
+    quantiles: np.ndarray  # (B, N, Q)  forward log return, never crossing
+    volatility: np.ndarray  # (B, N)  root mean square log return of one bar
+    epistemic: np.ndarray | None = None  # (B, N)  disagreement between members, in log return
+
+    def __post_init__(self) -> None:
+        shape = self.volatility.shape
+        if len(shape) != 2 or self.direction.shape != (*shape, 3) or self.quantiles.shape[:-1] != shape:
+            raise UserError(f"a forecast needs direction (B, N, 3), quantiles (B, N, Q) and volatility (B, N), found "
+                            f"{self.direction.shape}, {self.quantiles.shape}, {shape}")
+        if self.epistemic is not None and self.epistemic.shape != shape:
+            raise UserError(f"epistemic must be (B, N) = {shape}, found {self.epistemic.shape}")
+        empty = np.isnan(self.volatility)
+        direction, quantiles, volatility = self.direction[~empty], self.quantiles[~empty], self.volatility[~empty]
+        if not (np.isnan(self.direction[empty]).all() and np.isnan(self.quantiles[empty]).all()):
+            raise UserError("a row without a volatility must have no direction and no quantiles either: all NaN")
+        if not (np.isfinite(direction).all() and np.isfinite(quantiles).all() and np.isfinite(volatility).all()):
+            raise UserError("a forecast must be finite where there is one; look for non-finite features or weights")
+        if (direction < 0).any() or (np.abs(direction.sum(-1) - 1) > 1e-3).any():
+            raise UserError("direction must hold probabilities that sum to 1 over (down, flat, up)")
+        if (np.diff(quantiles, axis=-1) < 0).any():
+            raise UserError("quantiles must not cross: sort them, lowest level first")
+        if (volatility < 0).any():
+            raise UserError(f"volatility must not be negative, found {volatility.min()}")
+
+    def __len__(self) -> int:
+        return len(self.volatility)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Forecast:
+        """The same forecast for some rows: a slice, row numbers or a mask."""
+        return Forecast(self.direction[rows], self.quantiles[rows], self.volatility[rows],
+                        None if self.epistemic is None else self.epistemic[rows])
+
+    @property
+    def known(self) -> np.ndarray:
+        """(B,) rows on which every asset has a forecast."""
+        return ~np.isnan(self.volatility).any(axis=1)
+
+    @property
+    def median(self) -> np.ndarray:
+        """(B, N) the middle quantile of the forward log return."""
+        return self.quantiles[..., self.quantiles.shape[-1] // 2]
+
+
+def mean(forecasts: Sequence[Forecast]) -> Forecast:
+    """Members at equal weight; their disagreement about the middle of the return becomes `epistemic`."""
+    if not forecasts:
+        raise UserError("an ensemble needs at least one member's forecast")
+    if len({member.quantiles.shape for member in forecasts}) > 1:
+        raise UserError("members must forecast the same rows, assets and quantiles, found "
+                        + ", ".join(str(member.quantiles.shape) for member in forecasts))
+    middles = np.stack([member.median for member in forecasts])  # (members, B, N)
+    return Forecast(
+        direction=np.mean([member.direction for member in forecasts], axis=0),
+        quantiles=np.mean([member.quantiles for member in forecasts], axis=0),
+        volatility=np.mean([member.volatility for member in forecasts], axis=0),
+        epistemic=middles.std(axis=0),
+    )

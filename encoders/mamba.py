@@ -1,0 +1,99 @@
+"""`mamba`: Mamba-2 blocks and gated MLPs; every layer carries a state, so a live step costs one bar.
+
+Dao and Gu 2024, "Transformers are SSMs", section 7.1 (the block) and 6 (the scan, `ssd.py`). One group of B and C for
+all heads; inner width twice the model's, as there.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from encoders.base import Encoder, EncoderConfig
+from encoders.layers import GatedMLP, RMSNorm, WindowDropout
+from encoders.ssd import ssd
+
+CONV = 4  # bars that the short convolution sees, the paper's value
+MixerState = tuple[Tensor, Tensor]  # last CONV - 1 inputs of the convolution (B, 3, C), scan state (B, H, P, S)
+
+
+class Mixer(nn.Module):
+    """Projection, short causal convolution, scan, gate, norm, projection: (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.inner = 2 * config.width
+        self.heads = config.heads
+        self.state = config.state
+        self.chunk = config.chunk
+        mixed = self.inner + 2 * self.state  # x, B and C all pass the convolution
+        self.into = nn.Linear(config.width, self.inner + mixed + self.heads, bias=False)
+        self.conv = nn.Conv1d(mixed, mixed, CONV, groups=mixed)
+        # A in -[1, 16] and a step between 1 and 100 thousandths at the start, as in the paper's code
+        self.A_log = nn.Parameter(torch.empty(self.heads).uniform_(1, 16).log())
+        step = torch.empty(self.heads).uniform_(math.log(1e-3), math.log(1e-1)).exp()
+        self.dt_bias = nn.Parameter(torch.log(torch.expm1(step)))  # softplus of it is the step
+        self.D = nn.Parameter(torch.ones(self.heads))
+        self.norm = RMSNorm(self.inner)
+        self.out = nn.Linear(self.inner, config.width, bias=False)
+
+    def forward(self, u: Tensor, state: MixerState | None) -> tuple[Tensor, MixerState]:
+        gate, mixed, dt = self.into(u).split([self.inner, self.inner + 2 * self.state, self.heads], dim=-1)
+        if state is None:
+            past, scan_state = mixed.new_zeros(len(u), CONV - 1, mixed.shape[-1]), None
+        else:
+            past, scan_state = state
+        seen = torch.cat([past, mixed], dim=1)  # (B, 3 + T, C)
+        mixed = functional.silu(self.conv(seen.transpose(1, 2)).transpose(1, 2))  # (B, T, C)
+
+        # the scan multiplies many decays: never below float32, also under autocast
+        exact = torch.float64 if u.dtype == torch.float64 else torch.float32
+        with torch.autocast(u.device.type, enabled=False):
+            x, B, C = mixed.to(exact).split([self.inner, self.state, self.state], dim=-1)
+            x = x.unflatten(-1, (self.heads, -1))  # (B, T, H, P)
+            dt = functional.softplus(dt.to(exact) + self.dt_bias)  # (B, T, H)
+            y, scan_state = ssd(x, dt, -self.A_log.exp(), B, C, scan_state, self.chunk)
+            y = y + self.D[:, None] * x
+        y = self.norm(y.flatten(2) * functional.silu(gate))  # (B, T, inner)
+        return self.out(y), (seen[:, -(CONV - 1) :], scan_state)
+
+
+class Block(nn.Module):
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.norm_mixer = RMSNorm(config.width)
+        self.mixer = Mixer(config)
+        self.norm_mlp = RMSNorm(config.width)
+        self.mlp = GatedMLP(config.width, config.ff, config.dropout)
+        self.dropout = WindowDropout(config.dropout)
+
+    def forward(self, x: Tensor, state: MixerState | None) -> tuple[Tensor, MixerState]:
+        mixed, state = self.mixer(self.norm_mixer(x), state)
+        x = x + self.dropout(mixed)
+        return x + self.dropout(self.mlp(self.norm_mlp(x))), state
+
+
+class Mamba(Encoder):
+    causal = True
+    stateful = True
+
+    def __init__(self, features: int, config: EncoderConfig) -> None:
+        super().__init__(features, config)
+        self.into = nn.Linear(features, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.width)
+        self.dropout = WindowDropout(config.dropout)
+
+    def forward_sequence(self, x: Tensor) -> Tensor:
+        return self.stream(x)[0][:, -1]
+
+    def stream(self, x: Tensor, state: list[MixerState] | None = None) -> tuple[Tensor, list[MixerState]]:
+        hidden = self.into(x)  # (B, T, D)
+        after = []
+        for block, before in zip(self.blocks, state or (None,) * len(self.blocks)):
+            hidden, carried = block(hidden, before)
+            after.append(carried)
+        return self.dropout(self.norm(hidden)), after

@@ -1,0 +1,48 @@
+"""`ForecastModel`: an encoder with its heads, the thing that is pretrained, stored, embedded with and fine-tuned."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from encoders.base import Encoder, EncoderConfig, make_encoder
+from encoders.forecast import LEVELS, Forecast
+from encoders.heads import Heads, Outputs, TargetScale
+
+
+class ForecastModel(nn.Module):
+    """`encode` is differentiable, so an agent may train it on; `forecast` is in log returns."""
+
+    def __init__(self, encoder: Encoder, heads: Heads, scale: TargetScale) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.heads = heads
+        self.scale = scale
+
+    @classmethod
+    def build(cls, features: int, config: EncoderConfig, scale: TargetScale,
+              levels: tuple[float, ...] = LEVELS) -> ForecastModel:
+        """Fresh weights."""
+        return cls(make_encoder(features, config), Heads(config.width, len(levels)), scale)
+
+    @property
+    def dim(self) -> int:
+        return self.encoder.dim
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, N, W, F) -> (B, N, D)."""
+        return self.encoder.encode(x)
+
+    def forward(self, x: Tensor) -> Outputs:
+        """(B, N, W, F) -> outputs in units of the targets' scale."""
+        return self.heads(self.encode(x))
+
+    @torch.no_grad()
+    def forecast(self, embedding: Tensor) -> Forecast:
+        """(B, N, D) -> Forecast in log returns."""
+        outputs = self.heads(embedding)
+        return Forecast(
+            direction=torch.softmax(outputs.direction, dim=-1).cpu().numpy(),
+            quantiles=(outputs.quantiles * self.scale.forward).cpu().numpy(),
+            volatility=(outputs.volatility * self.scale.volatility).cpu().numpy(),
+        )

@@ -1,0 +1,29 @@
+"""`lstm`: a stack of LSTM layers; the embedding is the last layer's output on the last bar."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from encoders.base import Encoder, EncoderConfig
+from encoders.layers import RMSNorm, WindowDropout
+
+LSTMState = tuple[Tensor, Tensor]  # hidden and cell, each (layers, B, D)
+
+
+class LSTM(Encoder):
+    causal = True
+    stateful = True
+
+    def __init__(self, features: int, config: EncoderConfig) -> None:
+        super().__init__(features, config)
+        self.lstm = nn.LSTM(features, config.width, config.layers, batch_first=True,
+                            dropout=config.dropout if config.layers > 1 else 0.0)
+        self.norm = RMSNorm(config.width)
+        self.dropout = WindowDropout(config.dropout)
+
+    def forward_sequence(self, x: Tensor) -> Tensor:
+        return self.stream(x)[0][:, -1]
+
+    def stream(self, x: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+        hidden, state = self.lstm(x, state)  # (B, T, D)
+        return self.dropout(self.norm(hidden)), state

@@ -1,0 +1,53 @@
+"""Saved agents of one market head to head, with the signals of the supervised ensemble and the baselines.
+
+    python scripts/evaluate.py runs/ppo-transformer-seed0 runs/dqn-transformer-seed0
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from configs.errors import UserError, run_script
+from configs.loader import parse, read_yaml
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Run saved agents over the test rows, all in one batch, and print the table."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """folders that scripts/train_agent.py wrote; data, costs and ensemble are those of the first"""
+    out: Path = Path("runs/evaluation")
+    """where table and picture are written"""
+    device: str = "auto"
+    """auto, cpu or cuda"""
+
+
+def main() -> None:
+    arguments = parse(EvaluateConfig, sys.argv[1:])
+    if not arguments.runs:
+        raise UserError("name at least one run: python scripts/evaluate.py runs/ppo-transformer-seed0")
+
+    from agents.algos import pick_device
+    from agents.arena.tournament import head_to_head
+    from agents.bundle import Bundle
+    from agents.experiment import ExperimentConfig, encode
+    from data.dataset import load_dataset
+
+    bundles = [Bundle.load(folder / "bundle") for folder in arguments.runs]
+    config = parse(ExperimentConfig, [], read_yaml(arguments.runs[0] / "config.yaml"))
+    device = pick_device(arguments.device)
+    dataset = load_dataset(config.data)
+    forecasts = {name: encode(config, dataset, name, device)[1].forecast for name in config.ensemble}
+    report, _ = head_to_head(bundles, forecasts, dataset, config.env, config.data.window, config.bootstrap,
+                             arguments.out, device, config.cache)
+    print(f"{report.markdown()}\nin {arguments.out}: table.md, table.csv, table.json, equity.png")
+
+
+if __name__ == "__main__":
+    run_script(main)

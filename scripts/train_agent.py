@@ -1,0 +1,53 @@
+"""Train an agent and hold it against the signals of the supervised ensemble.
+
+    python scripts/train_agent.py --algo ppo --encoder transformer
+    tensorboard --logdir runs
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from configs.errors import run_script
+from configs.run import Run
+
+
+def main() -> None:
+    from agents.experiment import encode, load_experiment
+
+    config = load_experiment(sys.argv[1:])
+
+    from agents.algos import pick_device
+    from agents.arena.tournament import head_to_head
+    from agents.train import train
+    from data.dataset import load_dataset
+
+    started = time.perf_counter()
+    device = pick_device(config.device)
+    dataset = load_dataset(config.data)
+    market, window = dataset.market, config.data.window
+    run = Run(config.folder, config, config.seed)
+    run.note(market=market.fingerprint, columns=market.columns, dropped=dataset.dropped, device=device)
+    print(f"market {market.fingerprint}: {len(market):,} bars of {', '.join(market.assets)}, "
+          f"{len(market.columns)} features, on {device}")
+    if dataset.dropped:
+        print(f"left out, for the source does not have them: {', '.join(dataset.dropped)} features")
+
+    seen = {name: encode(config, dataset, name, device) for name in config.encoders}
+    checkpoint = None if config.encoder == "none" else seen[config.encoder][0]
+
+    bundle = train(dataset, config.env, config.agent, config.algo, window, checkpoint, device, config.folder,
+                   config.cache, config.seed, config.progress)
+    bundle.save(config.folder / "bundle")
+
+    forecasts = {name: seen[name][1].forecast for name in config.ensemble}
+    report, _ = head_to_head([bundle], forecasts, dataset, config.env, window, config.bootstrap, config.folder,
+                             device, config.cache)
+    run.note(results=report.table.reset_index().to_dict("records"), seconds=round(time.perf_counter() - started, 1))
+    print(f"\n{report.markdown()}\nin {config.folder}: table, equity.png, bundle; "
+          f"tensorboard --logdir {config.runs} shows the training")
+
+
+if __name__ == "__main__":
+    run_script(main)

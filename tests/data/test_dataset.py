@@ -1,0 +1,143 @@
+"""The whole way from a config to a dataset."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from configs.errors import UserError
+from configs.loader import parse, preset
+from data.dataset import DataConfig, build, load_dataset, load_raw
+from data.features import GROUPS
+from data.labels import LabelConfig
+from data.simulator import SimulatorConfig
+from data.sources.base import RawData
+
+SMALL = DataConfig(simulator=SimulatorConfig(bars=2_400), window=24, labels=LabelConfig(horizon=12))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_dataset(SMALL)
+
+
+def without(raw, rows):
+    """`raw` with some bars missing."""
+    bars = {asset: frame.drop(index=rows).reset_index(drop=True) for asset, frame in raw.bars.items()}
+    carry = {asset: np.delete(paid, rows) for asset, paid in raw.carry.items()}
+    return RawData(bars, raw.context, carry, raw.bars_per_year)
+
+
+def test_everything_fits_together(data):
+    market = data.market
+    assert market.features.shape == (2_400, 1, len(market.columns))
+    assert market.features.dtype == np.float32
+    assert data.dropped == ()
+    assert data.labels.horizon == 12
+    assert data.truth.mean.shape == (2_400, 1)
+    warm = int(market.segments[0, 0])
+    assert market.segments.tolist() == [[warm, 2_400]]
+    assert np.isnan(market.features[:warm]).all()
+    assert np.isfinite(market.prices[:warm]).all()
+    assert (data.labels.direction[:warm] == -1).all()
+
+
+def test_it_is_the_same_twice(data):
+    again = load_dataset(SMALL)
+    assert again.market.fingerprint == data.market.fingerprint
+    np.testing.assert_array_equal(again.labels.forward, data.labels.forward)
+
+
+def test_the_scaler_has_seen_training_rows_alone(data):
+    market, split = data.market, data.split
+    rows = np.arange(market.segments[0, 0], split.train.stop)
+    middle = np.median(market.features[rows], axis=(0, 1))
+    np.testing.assert_allclose(middle, 0, atol=1e-5)
+
+
+def test_gaps_become_segments_that_no_window_crosses():
+    config = replace(SMALL, groups=("returns", "calendar"))
+    raw = without(load_raw(SMALL), np.r_[700:703, 800:801, 1_500:1_560])
+    data = build(raw, config)
+    market = data.market
+    hour = np.timedelta64(1, "h")
+    gaps = np.flatnonzero(np.diff(market.time) != hour) + 1
+    assert gaps.tolist() == [700, 797, 1_496]
+    warm = 169
+    assert market.segments.tolist() == [[warm - 1, 700], [797 + warm - 1, 1_496], [1_496 + warm - 1, 2_336]]
+    for row in market.decision_rows(config.window):
+        times = market.time[row - config.window + 1 : row + 1]
+        assert (np.diff(times) == hour).all()
+    assert data.truth is None
+
+
+def test_context_that_goes_stale_ends_a_segment():
+    raw = load_raw(SMALL)
+    chain = raw.context["onchain", "BTC"].drop(index=range(1_000, 1_010)).reset_index(drop=True)
+    market = build(replace(raw, context={**raw.context, ("onchain", "BTC"): chain}), SMALL).market
+    # the row of bar 999 is known twenty minutes after its close and counts for six hours
+    assert market.segments[0, 1] == 1_006
+    assert len(market.segments) == 2
+
+
+def test_missing_context_drops_its_groups_by_name():
+    raw = load_raw(SMALL)
+    data = build(replace(raw, context={}), SMALL)
+    assert data.dropped == ("onchain", "macro")
+    with pytest.raises(UserError, match="none of the feature groups onchain"):
+        build(replace(raw, context={}), replace(SMALL, groups=("onchain",)))
+
+
+def test_several_assets_share_their_columns():
+    data = load_dataset(replace(SMALL, simulator=SimulatorConfig(bars=2_400, assets=("BTC", "ETH", "SOL"))))
+    assert data.market.features.shape[1] == data.labels.forward.shape[1] == data.truth.mean.shape[1] == 3
+    assert data.market.assets == ("BTC", "ETH", "SOL")
+    assert not np.allclose(data.market.features[-1, 0], data.market.features[-1, 1])
+
+
+def test_one_assets_gap_is_a_gap_for_all():
+    raw = load_raw(replace(SMALL, simulator=SimulatorConfig(bars=2_400, assets=("BTC", "ETH"))))
+    holey = without(raw, [1_200])
+    mixed = replace(raw, bars={**raw.bars, "ETH": holey.bars["ETH"]}, carry={**raw.carry, "ETH": holey.carry["ETH"]},
+                    truth=None)
+    market = build(mixed, replace(SMALL, groups=("returns",))).market
+    assert len(market) == 2_399
+    assert market.segments.tolist() == [[168, 1_200], [1_368, 2_399]]
+
+
+def test_borders_hold_whatever_the_length(data):
+    split = build(load_raw(SMALL), replace(SMALL, borders=(1_000, 1_700))).split
+    gap = 12 + 24 + 24
+    assert (split.train.stop, split.valid.start, split.valid.stop, split.test.start) == (1_000, 1_000 + gap, 1_700,
+                                                                                         1_700 + gap)
+
+
+def test_too_short_a_history_is_refused_in_one_line():
+    with pytest.raises(UserError, match="336 bars without a gap"):
+        load_dataset(replace(SMALL, simulator=SimulatorConfig(bars=200)))
+    with pytest.raises(UserError, match="too few rows"):
+        load_dataset(replace(SMALL, simulator=SimulatorConfig(bars=400), window=168))
+
+
+def test_a_path_makes_the_file_the_source(tmp_path):
+    assert DataConfig(path=tmp_path / "x.parquet").source == "file"
+    with pytest.raises(UserError, match="needs a path"):
+        DataConfig(source="file")
+
+
+@pytest.mark.parametrize("wrong", [
+    {"window": 0}, {"clip": 0.0}, {"groups": ()}, {"groups": ("technicals",)}, {"source": "exchange"},
+    {"borders": (5, 5)}, {"borders": (0, 5)},
+])
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(UserError):
+        DataConfig(**wrong)
+
+
+@pytest.mark.parametrize(("name", "window", "least"), [("small", 48, 30_000), ("full", 168, 50_000)])
+def test_presets_are_what_they_are_called(name, window, least):
+    config = parse(DataConfig, [], preset("data", name))
+    assert config.window == window
+    assert config.labels.horizon == 24
+    assert config.simulator.bars >= least
+    assert config.groups == GROUPS
