@@ -33,7 +33,7 @@ class AccountsVecEnv(VecEnv):
         super().__init__(accounts, observation_space(self.engine, observation), self._levels.space)
         self.engine.reset([seed + b for b in range(accounts)])
 
-    def reset(self) -> dict[str, np.ndarray]:  # type: ignore[override]
+    def reset(self) -> dict[str, np.ndarray]:
         self.engine.reset([seed for seed in self._seeds if seed is not None] or None)
         self._reset_seeds()
         return observe(self.engine, self.observation, self.engine.rows, self.engine.observed)
@@ -51,7 +51,7 @@ class AccountsVecEnv(VecEnv):
             raise UserError(f"reward is not a number on row {engine.rows[b]} ({engine.market.time[engine.rows[b]]})")
         done = engine.terminated | engine.truncated
         infos = [self._none] * self.num_envs
-        for b in np.flatnonzero(done):
+        for b in np.flatnonzero(done).tolist():
             infos[b] = self._end_of_episode(b, int(lengths[b]))
         return observe(engine, self.observation, engine.rows, engine.observed), reward, done, infos
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from configs.process import prepare
+
 
 class UserError(Exception):
     """Bad input. The message is one line that names the value, what would be right, and how to mend it."""
@@ -12,6 +14,7 @@ class UserError(Exception):
 
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's `main`; turn bad input into one line on stderr and exit status 2, Ctrl-C into 130."""
+    prepare()
     try:
         main()
     except UserError as error:

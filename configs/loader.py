@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import tyro
 import yaml
@@ -74,7 +74,32 @@ def parse(cls: type[Config], argv: Sequence[str], settings: Mapping[str, Any] | 
     except SystemExit as stop:
         if stop.code in (0, None):
             raise  # --help has been printed
-        raise UserError(one_line(complaint.getvalue())) from None
+        text = one_line(complaint.getvalue())
+        unknown = re.match(r"Unrecognized options: --([^\s,=]+)", text)
+        raise UserError(unknown_key(cls, unknown[1].replace("-", "_")) if unknown else text) from None
+
+
+def unknown_key(cls: type, key: str) -> str:
+    """What the deepest section on the way to `key` holds, and the nearest setting of the whole tree."""
+    tree = sections(cls)
+    if key in tree:
+        return f"{key} is a section, not a setting: give one of {', '.join(tree[key])} (see --help)"
+    home = max((name for name in tree if f"{key}.".startswith(f"{name}.") or not name), key=len)
+    settings = [setting for inside in tree.values() for setting in inside if setting not in tree]
+    near = [setting for setting in settings if key.split(".")[-1] in setting.split(".")[-1]]
+    hint = f"; did you mean {min(near, key=len)!r}?" if near else did_you_mean(key, settings)
+    return f"unknown setting {key!r}: choose from {', '.join(tree[home])}{hint} (see --help)"
+
+
+def sections(cls: type, name: str = "") -> dict[str, list[str]]:
+    """Every section by its dotted name ('' is the outermost) and the dotted names of what stands in it."""
+    hints = get_type_hints(cls)
+    inside = {f"{name}.{f.name}".lstrip("."): hints[f.name] for f in dataclasses.fields(cls)}
+    found = {name: list(inside)}
+    for dotted, kind in inside.items():
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            found |= sections(kind, dotted)
+    return found
 
 
 def known_flags(cls: type[Config], argv: Sequence[str]) -> Config:
@@ -100,7 +125,7 @@ def one_line(box: str) -> str:
         if line and set(line) != {"─"}:
             words.append(line)
     text = " ".join(" ".join(words).split()).rstrip(" ─")
-    text = text.replace("Perhaps you meant:", "; did you mean")
+    text = text.split(" Perhaps you meant:")[0]
     choice = re.search(r"invalid choice '([^']*)'.*Expected one of \(([^)]*)\)", text)
     if choice:
         text += did_you_mean(choice[1], re.findall(r"'([^']*)'", choice[2]))

@@ -88,9 +88,9 @@ class Mamba(Encoder):
         self.dropout = WindowDropout(config.dropout)
 
     def forward_sequence(self, x: Tensor) -> Tensor:
-        return self.stream(x)[0][:, -1]
+        return self.stream_sequence(x, None)[0][:, -1]
 
-    def stream(self, x: Tensor, state: list[MixerState] | None = None) -> tuple[Tensor, list[MixerState]]:
+    def stream_sequence(self, x: Tensor, state: list[MixerState] | None) -> tuple[Tensor, list[MixerState]]:
         hidden = self.into(x)  # (B, T, D)
         after = []
         for block, before in zip(self.blocks, state or (None,) * len(self.blocks)):

@@ -162,7 +162,7 @@ def _step(model: ForecastModel, loss: ForecastLoss, optimiser: torch.optim.Optim
     total, parts = loss(outputs, truth)
     if not torch.isfinite(total):
         bad = [name for name, value in parts.items() if not torch.isfinite(value)] or ["weighted sum"]
-        raise UserError(f"pretraining stopped at step {step}: the {' and '.join(bad)} loss is {float(total)}; lower "
+        raise UserError(f"pretraining stopped at step {step}: the {' and '.join(bad)} loss is {total.item()}; lower "
                         "--pretrain.lr or look for extreme features in the data report")
     optimiser.zero_grad(set_to_none=True)
     total.backward()

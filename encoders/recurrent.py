@@ -22,8 +22,8 @@ class LSTM(Encoder):
         self.dropout = WindowDropout(config.dropout)
 
     def forward_sequence(self, x: Tensor) -> Tensor:
-        return self.stream(x)[0][:, -1]
+        return self.stream_sequence(x, None)[0][:, -1]
 
-    def stream(self, x: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+    def stream_sequence(self, x: Tensor, state: LSTMState | None) -> tuple[Tensor, LSTMState]:
         hidden, state = self.lstm(x, state)  # (B, T, D)
         return self.dropout(self.norm(hidden)), state

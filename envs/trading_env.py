@@ -57,7 +57,7 @@ def observe(engine: Engine, observation: str, rows: np.ndarray, account: np.ndar
     return {"market": windows[:, :, 0] if features.shape[1] == 1 else windows, "account": account.copy()}
 
 
-class TradingEnv(gym.Env[dict[str, np.ndarray], Any]):
+class TradingEnv(gym.Env[Any, Any]):
     """Trade one market from one account.
 
     Description: at each closed bar the policy sees the last `window` bars of features and its own account, and says
@@ -144,7 +144,7 @@ class TradingEnv(gym.Env[dict[str, np.ndarray], Any]):
         money = self.engine.money[0].tolist()
         return {name: money[column] for name, column in MONEY_IN_INFO.items()}
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         if self.render_mode is None:
             return None
         engine, row = self.engine, int(self.engine.rows[0])

@@ -68,7 +68,6 @@ def bars(config: SimulatorConfig, paths: Paths, hours: np.ndarray) -> np.ndarray
     top = begin + (move + np.sqrt(move**2 + paths.sigma**2 * reach[0])) / 2
     bottom = begin + (move - np.sqrt(move**2 + paths.sigma**2 * reach[1])) / 2
     opened, closed = np.exp(log_open), np.exp(log_close)
-    opened[1:] = closed[:-1]
     high = np.maximum(np.exp(top), np.maximum(opened, closed))
     low = np.minimum(np.exp(bottom), np.minimum(opened, closed))
     return np.stack([opened, high, low, closed, volume(config, paths, hours)], axis=-1)

@@ -151,6 +151,8 @@ def test_a_perturbation_changes_all_that_comes_after_and_nothing_before(kind):
     assert (bars["low"] <= bars[["open", "close"]].min(axis=1)).all()
     assert (bars[list(OHLCV)] > 0).all().all()
     assert (changed.carry["BTC"][151:] != 0).all()
+    if kind == "jump":
+        np.testing.assert_array_equal(bars["close"][151:], 5 * raw.bars["BTC"]["close"][151:])
     assert ("macro", EVERY_ASSET) in changed.context
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from configs.errors import UserError
 from data.dataset import DataConfig, load_dataset
+from data.simulator import known
 from data.simulator.known import FEE, KNOWN, KnownConfig, best_growth, draw_known, make_known
 
 MONTE_CARLO = 4.5  # standard errors
@@ -21,18 +22,18 @@ def growth(positions, log_returns, fee):
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_every_known_market_is_a_market_and_repeats(name):
-    known = make_known(name, 2_000, seed=7)
+    made = make_known(name, 2_000, seed=7)
     again = make_known(name, 2_000, seed=7)
-    assert known.market.fingerprint == again.market.fingerprint != make_known(name, 2_000, seed=8).market.fingerprint
-    opened, high, low, closed, _ = known.market.prices[:, 0].T
+    assert made.market.fingerprint == again.market.fingerprint != make_known(name, 2_000, seed=8).market.fingerprint
+    opened, high, low, closed, _ = made.market.prices[:, 0].T
     assert (opened[1:] == closed[:-1]).all()
     assert (high >= np.maximum(opened, closed)).all()
     assert (low <= np.minimum(opened, closed)).all()
-    assert known.oracle_growth >= known.long_flat_growth >= 0
+    assert made.oracle_growth >= made.long_flat_growth >= 0
     r = np.diff(np.log(closed))
     for policy in (np.ones(2_000), -np.ones(2_000), np.sign(np.append(0, r))):
         mean = growth(policy, np.append(0, r), FEE).mean()
-        assert mean < known.oracle_growth + MONTE_CARLO * r.std() / math.sqrt(2_000)
+        assert mean < made.oracle_growth + MONTE_CARLO * r.std() / math.sqrt(2_000)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -88,13 +89,21 @@ def test_the_belief_of_regime_lead_is_calibrated():
     assert np.diff(bull).mean() == pytest.approx(1 / 120, rel=0.1)
 
 
+def test_the_regime_drifts_the_bar_after_it(monkeypatch):
+    monkeypatch.setattr(known, "SIGMA", 1e-4)  # a third of the drift: the sign of a return shows the regime
+    path, truth = draw_known("regime_lead", 20_000, seed=0)
+    switched = np.flatnonzero(np.diff(truth.mean[:, 0]) != 0) + 1  # rows whose regime is not that of the row before
+    shown = path.log_returns[switched] * truth.mean[switched - 1, 0] > 0
+    assert shown.mean() > 0.97
+
+
 def test_the_clock_tells_all_of_the_sine():
-    known = make_known("sine", 480)
-    r = np.diff(np.log(known.market.prices[:, 0, 3]))
+    made = make_known("sine", 480)
+    r = np.diff(np.log(made.market.prices[:, 0, 3]))
     angle = 2 * np.pi / 48
-    sin, cos = known.market.features[:-1, 0].T.astype(float)
+    sin, cos = made.market.features[:-1, 0].T.astype(float)
     np.testing.assert_allclose(r, 0.05 * (sin * (np.cos(angle) - 1) + cos * np.sin(angle)), atol=1e-8)
-    assert known.oracle_growth == pytest.approx(0.2 / 48, rel=0.1)  # all of the way up and down, less four fees a turn
+    assert made.oracle_growth == pytest.approx(0.2 / 48, rel=0.1)  # all of the way up and down, less four fees a turn
 
 
 def test_a_trend_is_held_from_the_first_bar():

@@ -70,10 +70,27 @@ def test_highs_and_lows_follow_the_law_of_the_brownian_bridge():
     prices = np.log(bars(config, paths, hours)[1:, 0, :4])
     opened, high, low, closed = prices.T
     variance = paths.sigma[1:, 0] ** 2
-    for end, sign in ((high, 1), (low, -1)):
-        beyond_open, beyond_close = sign * (end - opened), sign * (end - closed)
-        uniform = np.exp(-2 * beyond_open * beyond_close / variance)  # P(the bridge passes a level)
-        assert stats.kstest(uniform, "uniform").pvalue > 1e-3
+    # P(the bridge passes a level) is exp(-2 (level - open) (level - close) / variance)
+    upper, lower = (np.exp(-2 * (end - opened) * (end - closed) / variance) for end in (high, low))
+    assert stats.kstest(upper, "uniform").pvalue > 1e-3
+    assert stats.kstest(lower, "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(upper, lower)[0, 1]) < 0.05
+
+
+def test_large_moves_and_jumps_pay_for_themselves():
+    config = SimulatorConfig(bars=200_000, edge=0.0, jump_rate=0.2, jump_size=2.0)
+    sigma = np.full((config.bars, 1), 0.2)  # large enough for a missing -sigma^2/2 to show
+    gain = np.expm1(returns(config, sigma, hidden_state(config, config.bars)).log_returns[:, 0])
+    assert abs(gain.mean()) < 4 * gain.std() / np.sqrt(len(gain))
+
+
+def test_the_truth_of_a_row_is_the_mean_of_the_next_bar():
+    config = SimulatorConfig(bars=400)
+    raw = simulate(config)
+    hours = raw.bars["BTC"]["time"].to_numpy("datetime64[h]").astype(int)
+    paths = returns(config, volatility(config, hours), hidden_state(config, config.bars))
+    np.testing.assert_allclose(raw.truth.mean[:-1], paths.mean[1:], rtol=1e-12)
+    np.testing.assert_allclose(log_returns(raw), paths.log_returns[1:, 0], atol=1e-9)
 
 
 def test_volatility_clusters_has_its_size_and_drives_volume(fair):

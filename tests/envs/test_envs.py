@@ -218,7 +218,7 @@ def test_unscaled_features_are_refused():
         TradingEnv(market, window=2)
 
 
-@pytest.mark.parametrize("bad", [dict(action="levls"), dict(ruin=2.0), dict(levels=(1.0,)), dict(episode=0)])
+@pytest.mark.parametrize("bad", [dict(action="level"), dict(ruin=2.0), dict(levels=(1.0,)), dict(episode=0)])
 def test_a_senseless_config_is_refused(bad):
     with pytest.raises(UserError):
         TradingEnv(random_market(60), window=8, config=EnvConfig(**bad))

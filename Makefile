@@ -1,0 +1,30 @@
+# Two commands that do all their own set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# one thread a process: on few cores, two spinning thread pools are ten times slower than one
+export OMP_NUM_THREADS ?= 1
+STAMP = $(VENV)/installed
+
+.PHONY: demo test check clean
+
+demo: $(STAMP)
+	$(BIN)/python scripts/train_agent.py --algo ppo --encoder transformer
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+# torch first and by pip: the tested build is named in constraints.txt, other builds (CUDA, ROCm) fit pyproject.toml too
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV)
