@@ -15,6 +15,7 @@ class LevelActions:
         if len(levels) < 2 or len(set(levels)) != len(levels) or not np.isfinite(levels).all():
             raise UserError(f"env.levels needs at least two different weights, found {levels}")
         self.levels = np.array(levels)
+        self._weights = self.levels.tolist()
         self.space: spaces.Space = (
             spaces.Discrete(len(levels)) if assets == 1 else spaces.MultiDiscrete([len(levels)] * assets)
         )
@@ -22,6 +23,9 @@ class LevelActions:
 
     def write(self, action: np.ndarray, target: np.ndarray) -> None:
         """`action` (B,) or (B, N) of level numbers into `target` (B, N)."""
+        if isinstance(action, (int, np.integer)) and target.size == 1 and 0 <= action < len(self._weights):
+            target[0, 0] = self._weights[action]  # one account: array arithmetic would take longer than the step
+            return
         numbers = np.asarray(action).reshape(target.shape)
         if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= len(self.levels):
             raise UserError(f"an action must be a whole number from 0 to {len(self.levels) - 1} (weights "

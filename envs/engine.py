@@ -81,7 +81,6 @@ class Engine:
     def __init__(self, market: Market, config: EnvConfig, accounts: int, window: int, rows: slice | None = None,
                  random_start: bool = False, autoreset: bool = False) -> None:
         self.market, self.config, self.window, self.accounts = market, config, window, accounts
-        self.autoreset = autoreset
         self._lay_out_decisions(rows)
         decisions = len(self.years)
         self.length = min(config.episode, decisions) if random_start else decisions
@@ -104,6 +103,12 @@ class Engine:
         self.final_rows = np.zeros(accounts, np.int64)
         self.final_observed = np.zeros_like(self.observed)
         self.final_money = np.zeros_like(self.money)
+        # the arrays are allocated once and stay, so the compiled loop's arguments are gathered once
+        self._step_arguments = (
+            autoreset, self.starts, self.length, self.streams, self.money, self.holdings, self.clock,
+            self.decision_rows, self.fill, self.mark, self.carry, self.years, self.rules, self.rows, self.observed,
+            self.reward, self.terminated, self.truncated, self.final_rows, self.final_observed, self.final_money,
+        )
 
     def _lay_out_decisions(self, rows: slice | None) -> None:
         market = self.market
@@ -133,7 +138,4 @@ class Engine:
 
     def step(self, target: np.ndarray) -> None:
         """Trade every account to its `target` (B, N) weights; the results stand in the engine's arrays."""
-        step_accounts(target, self.autoreset, self.starts, self.length, self.streams, self.money, self.holdings,
-                      self.clock, self.decision_rows, self.fill, self.mark, self.carry, self.years, self.rules,
-                      self.rows, self.observed, self.reward, self.terminated, self.truncated,
-                      self.final_rows, self.final_observed, self.final_money)
+        step_accounts(target, *self._step_arguments)

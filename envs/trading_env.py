@@ -142,7 +142,8 @@ class TradingEnv(gym.Env[Any, Any]):
 
     def _info(self) -> dict[str, float]:
         money = self.engine.money[0].tolist()
-        return {name: money[column] for name, column in MONEY_IN_INFO.items()}
+        return {"equity": money[EQUITY], "turnover": money[TURNOVER], "fees": money[FEES],
+                "slippage": money[SLIPPAGE], "carry": money[CARRY], "interest": money[INTEREST]}
 
     def render(self) -> str | None:
         if self.render_mode is None:

@@ -25,7 +25,7 @@ class Inner:
 @dataclass(frozen=True)
 class Outer:
     name: str = "a: b"
-    inner: Inner = Inner()  # noqa: RUF009  frozen
+    inner: Inner = Inner()
 
 
 def test_config_command_and_versions_are_there_from_the_start(tmp_path, monkeypatch):

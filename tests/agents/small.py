@@ -1,0 +1,43 @@
+"""The sizes that agents are tested with: every part real, nothing larger than a second."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from agents.algos import AgentConfig, DQNConfig, PPOConfig
+from data.dataset import DataConfig, Dataset
+from data.labels import LabelConfig
+from data.simulator.config import SimulatorConfig
+from data.simulator.known import KnownConfig
+from data.splits import SplitConfig
+from encoders.base import EncoderConfig
+from encoders.checkpoint import Checkpoint
+from encoders.forecast import Forecast
+from encoders.pretrain import PretrainConfig, pretrain
+from envs.engine import EnvConfig
+
+WINDOW = 8
+DATA = DataConfig(groups=("returns", "calendar"), window=WINDOW, labels=LabelConfig(horizon=4),
+                  split=SplitConfig(embargo=4), simulator=SimulatorConfig(bars=1_500))
+PAIR = replace(DATA, simulator=SimulatorConfig(bars=1_500, assets=("BTC", "ETH")))
+KNOWN = DataConfig(source="known", known=KnownConfig("ou_easy", bars=3_000), window=4, labels=LabelConfig(horizon=4))
+ENV = EnvConfig(episode=60)
+NET = EncoderConfig(width=8, layers=1, heads=2, ff=8, state=4, chunk=8)
+PRETRAIN = PretrainConfig(epochs=1, rows_per_epoch=64, batch=32, threads=1)
+AGENT = AgentConfig(steps=320, accounts=8, net=(8,), validations=2, ppo=PPOConfig(n_steps=8, batch=32, epochs=1),
+                    dqn=DQNConfig(buffer=500, learning_starts=32, batch=16, gradient_steps=1))
+
+
+def tiny_encoder(dataset: Dataset, name: str, seed: int = 0) -> Checkpoint:
+    return pretrain(dataset.market, dataset.labels, dataset.split, dataset.scaler, WINDOW, replace(NET, name=name),
+                    PRETRAIN, seed=seed, progress=False)
+
+
+def forecast_of(score: np.ndarray) -> Forecast:
+    """The forecast whose P(up) - P(down) is `score` (T, N), between -1 and 1."""
+    up, down = np.maximum(score, 0), np.maximum(-score, 0)
+    direction = np.stack([down, 1 - up - down, up], axis=-1)  # (T, N, 3)
+    quantiles = np.tile(np.array([-0.01, 0.0, 0.01]), (*score.shape, 1))
+    return Forecast(direction, quantiles, np.full(score.shape, 0.01))

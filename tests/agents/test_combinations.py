@@ -1,0 +1,151 @@
+"""Every algorithm with every encoder: trains, is saved, comes back, and repeats its actions exactly."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from agents import ALGOS
+from agents.algos import AgentConfig
+from agents.arena.rollout import Contestant, compete
+from agents.bundle import Bundle, table_for
+from agents.callbacks import Validation
+from agents.extractors import EncoderLookup
+from agents.feature_table import TableLookup
+from agents.train import train
+from configs.errors import UserError
+from encoders import ENCODERS
+from envs.account import ACCOUNT_BOUND
+from envs.observations import account_names
+from tests.agents.small import AGENT, ENV, WINDOW, tiny_encoder
+
+
+def observations(market, rows: slice, seed: int = 0):
+    """Every decision row of a span, each with some account."""
+    found = market.decision_rows(WINDOW, rows)
+    numbers = len(account_names(market.assets))
+    accounts = np.random.default_rng(seed).uniform(-1, 1, (len(found), numbers)).astype(np.float32)
+    assert abs(accounts).max() <= ACCOUNT_BOUND
+    return {"row": found.astype(np.int32)[:, None], "account": accounts}
+
+
+def assert_comes_back(bundle: Bundle, dataset, tmp_path) -> None:
+    bundle.save(tmp_path / "bundle")
+    again = Bundle.load(tmp_path / "bundle")
+    seen = observations(dataset.market, dataset.split.test)
+    first, _ = bundle.policy(dataset.market).predict(seen, deterministic=True)
+    second, _ = again.policy(dataset.market).predict(seen, deterministic=True)
+    np.testing.assert_array_equal(first, second)
+    if hasattr(bundle.policy(dataset.market), "predict_values"):  # finer than actions, which are but a few levels
+        tensors = {name: torch.from_numpy(value) for name, value in seen.items()}
+        values = [b.policy(dataset.market).predict_values(tensors).detach() for b in (bundle, again)]
+        assert torch.equal(*values)
+    assert (again.name, again.trained, again.market) == (bundle.name, bundle.trained, bundle.market)
+    assert (again.agent, again.env, again.window, again.seed) == (bundle.agent, bundle.env, bundle.window, bundle.seed)
+    [track] = compete({again.name: Contestant(again.policy(dataset.market), again.env.actions(len(again.assets)))},
+                      dataset.market, again.env, again.window, dataset.split.test)
+    assert np.isfinite(track.equity).all()
+
+
+@pytest.mark.parametrize("encoder", [*ENCODERS, "none"])
+@pytest.mark.parametrize("algo", ALGOS)
+def test_every_combination_trains_and_comes_back(algo, encoder, simulated, encoder_of, tmp_path):
+    checkpoint = None if encoder == "none" else encoder_of(encoder)
+    bundle = train(simulated, ENV, AGENT, algo, WINDOW, checkpoint, progress=False)
+    assert bundle.name == f"{algo} + {encoder}"
+    assert bundle.weights
+    assert_comes_back(bundle, simulated, tmp_path)
+
+
+@pytest.mark.parametrize(("algo", "encoder"), [("ppo", "transformer"), ("a2c", "mamba"), ("dqn", "lstm")])
+def test_finetuning_changes_the_encoder_and_comes_back(algo, encoder, simulated, encoder_of, tmp_path, monkeypatch):
+    looks = itertools.count(2.0)
+    measured = Validation.run
+
+    def ever_better(self, policy):  # or the untrained weights may stay the best ones
+        return np.array([1.0, next(looks)]), measured(self, policy)[1]
+
+    monkeypatch.setattr(Validation, "run", ever_better)
+    checkpoint = encoder_of(encoder)
+    before = {name: value.clone() for name, value in checkpoint.weights.items()}
+    agent = replace(AGENT, finetune=True, steps=160, validations=1, lr=1e-2)
+    bundle = train(simulated, ENV, agent, algo, WINDOW, checkpoint, progress=False, folder=tmp_path / "run")
+    learnt = {name: value for name, value in bundle.weights.items() if "encoder." in name}
+    assert learnt, "the encoder is part of the policy's weights"
+    moved = [name for name, value in learnt.items()
+             if not torch.equal(value, before["encoder." + name.split("encoder.", 1)[1]])]
+    assert moved
+    assert all(torch.equal(value, before[name]) for name, value in checkpoint.weights.items())
+    assert_comes_back(bundle, simulated, tmp_path)
+
+
+def test_a_finetuned_policy_starts_where_the_frozen_embedding_stands(simulated, encoder_of):
+    rows = torch.from_numpy(simulated.market.decision_rows(WINDOW, simulated.split.valid))
+    trained = simulated.market.decision_rows(WINDOW, simulated.split.train)
+    table = table_for(simulated.market, encoder_of("transformer"), replace(AGENT, finetune=True), "cpu", None, trained)
+    with torch.no_grad():
+        torch.testing.assert_close(EncoderLookup(table)(rows), TableLookup(table)(rows), rtol=0, atol=2e-5)
+
+
+def test_finetuning_without_an_encoder_is_refused(simulated):
+    with pytest.raises(UserError, match="finetune needs an encoder"):
+        train(simulated, ENV, replace(AGENT, finetune=True), "ppo", WINDOW, progress=False)
+
+
+@pytest.mark.parametrize("algo", ["ppo", "a2c"])
+def test_continuous_weights(algo, simulated, encoder_of, tmp_path):
+    bundle = train(simulated, replace(ENV, action="weights", low=-0.5), AGENT, algo, WINDOW, encoder_of("lstm"),
+                   progress=False)
+    assert_comes_back(bundle, simulated, tmp_path)
+    actions, _ = bundle.policy(simulated.market).predict(observations(simulated.market, simulated.split.test))
+    assert actions.shape[1:] == (1,)
+    assert actions.min() >= -0.5
+    assert len(np.unique(actions)) > 10
+
+
+@pytest.mark.parametrize("action", ["levels", "weights"])
+def test_two_assets(action, pair, tmp_path):
+    checkpoint = tiny_encoder(pair, "transformer")
+    bundle = train(pair, replace(ENV, action=action), AGENT, "ppo", WINDOW, checkpoint, progress=False)
+    assert_comes_back(bundle, pair, tmp_path)
+
+
+def test_dqn_says_what_it_cannot_do(simulated, pair):
+    for dataset, env in ((simulated, replace(ENV, action="weights")), (pair, ENV)):
+        with pytest.raises(UserError, match="dqn chooses one of a few levels for one asset"):
+            train(dataset, env, AGENT, "dqn", WINDOW, progress=False)
+
+
+def test_every_number_of_the_account_can_be_shown(simulated):
+    kinds = tuple(dict.fromkeys(name.split(":")[0] for name in account_names(simulated.market.assets)))
+    bundle = train(simulated, ENV, replace(AGENT, account=kinds, steps=64, validations=1), "ppo", WINDOW,
+                   progress=False)
+    policy = bundle.policy(simulated.market)
+    assert policy.features_extractor.features_dim == len(simulated.market.columns) + len(kinds)
+
+
+def test_the_best_weights_on_validation_are_kept(simulated, tmp_path):
+    """Training goes on for several validations; what is handed back is the best of them, and so is what is on disk."""
+    agent = AgentConfig(**{**vars(AGENT), "steps": 640, "validations": 5, "lr": 0.02})
+    bundle = train(simulated, ENV, agent, "ppo", WINDOW, progress=False, folder=tmp_path)
+    on_disk = Bundle.load(tmp_path / "bundle")
+    assert all(torch.equal(bundle.weights[name], value) for name, value in on_disk.weights.items())
+    validation = Validation(simulated.market, ENV, WINDOW, simulated.split.valid)
+    equity, _ = validation.run(bundle.policy(simulated.market))
+    growth = float(np.log(equity[-1]) / (len(equity) - 1))
+    tags = logged(tmp_path)["valid/growth_per_bar"]
+    assert len(tags) >= 5
+    assert max(tags) > min(tags)
+    assert growth == pytest.approx(max(tags), rel=1e-5)
+
+
+def logged(folder):
+    """Scalars that TensorBoard finds under `folder`, by tag."""
+    [file] = folder.rglob("events.out.tfevents.*")
+    found = EventAccumulator(str(file)).Reload()
+    return {tag: [event.value for event in found.Scalars(tag)] for tag in found.Tags()["scalars"]}

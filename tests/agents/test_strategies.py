@@ -1,0 +1,209 @@
+"""The opponents: baselines that do what their names say, and signals whose thresholds come from validation rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agents.arena.rollout import Contestant, compete
+from agents.arena.tournament import supervised
+from agents.strategies import STRATEGIES
+from agents.strategies.baselines import MOMENTUM_BARS, RANDOM_HOLDS, buy_and_hold, cash, momentum, random
+from agents.strategies.signal import NEVER, SignalPolicy, Thresholds, score_of, tuned
+from configs.registry import lookup
+from data.market import CLOSE
+from envs.engine import EnvConfig
+from envs.execution import CostConfig
+from tests.agents.small import forecast_of
+from tests.envs.markets import random_market
+
+CONFIG = EnvConfig(action="weights")
+WINDOW = 8
+
+
+def observed(rows, weights, assets: int = 1) -> dict[str, np.ndarray]:
+    """What a policy sees of accounts that hold `weights` (B, N) on `rows` (B,)."""
+    weights = np.asarray(weights, np.float32).reshape(-1, assets)
+    account = np.zeros((len(weights), 3 * assets + 4), np.float32)
+    account[:, :assets] = weights
+    return {"row": np.broadcast_to(np.asarray(rows, np.int32).reshape(-1, 1), (len(weights), 1)), "account": account}
+
+
+def run(policy, market, rows=None, config=CONFIG):
+    [track] = compete({"it": Contestant(policy)}, market, config, WINDOW, rows or slice(0, len(market)))
+    return track
+
+
+def test_cash_never_trades():
+    track = run(cash(random_market(100)), random_market(100))
+    assert (track.equity == CONFIG.capital).all()
+    assert track.metrics.trades == 0
+
+
+@pytest.mark.parametrize("assets", [1, 2])
+def test_buy_and_hold_sends_one_order_and_earns_what_the_market_does(assets):
+    market = random_market(300, assets)
+    market = replace(market, carry=np.zeros_like(market.carry))
+    free = replace(CONFIG, costs=CostConfig.flat_fee(0.0))
+    track = run(buy_and_hold(market), market, config=free)
+    assert np.flatnonzero(track.turnover).tolist() == [0]
+    closes, first_open = market.prices[-1, :, CLOSE], market.prices[WINDOW, :, 0]
+    assert track.metrics.total_return == pytest.approx(float(np.mean(closes / first_open)) - 1, abs=1e-9)
+    assert run(buy_and_hold(market), market).metrics.trades == 1  # with costs as well
+
+
+def weights_of(policy, rows: int, assets: int = 1) -> np.ndarray:
+    return policy.predict(observed(np.arange(rows), np.zeros((rows, assets)), assets))[0]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("cut", [3, MOMENTUM_BARS, 300])
+def test_no_baseline_looks_ahead(name, cut):
+    market = random_market(400, 2)
+    prices = market.prices.copy()
+    prices[cut + 1 :] *= np.random.default_rng(9).uniform(0.5, 2, (400 - cut - 1, 2, 1))
+    changed = replace(market, prices=prices)
+    make = lookup("strategy", name, STRATEGIES)
+    before, after = (weights_of(make(m), 400, 2) for m in (market, changed))
+    np.testing.assert_array_equal(before[: cut + 1], after[: cut + 1])
+    assert np.abs(before).sum(axis=1).max() <= 1 + 1e-12
+
+
+def test_momentum_is_the_sign_of_a_week():
+    market = random_market(400)
+    found = weights_of(momentum(market), 400)[:, 0]
+    assert (found[:MOMENTUM_BARS] == 0).all()
+    close = market.prices[:, 0, CLOSE]
+    for row in (MOMENTUM_BARS, 250, 399):
+        assert found[row] == np.sign(close[row] - close[row - MOMENTUM_BARS])
+    assert set(found) == {-1.0, 0.0, 1.0}
+
+
+def test_random_is_the_same_each_time_and_holds_for_a_day_on_average():
+    market = random_market(5_000)
+    first, second = weights_of(random(market), 5_000), weights_of(random(market), 5_000)
+    np.testing.assert_array_equal(first, second)
+    assert set(np.unique(first)) == {-1.0, 0.0, 1.0}
+    changes = (np.diff(first[:, 0]) != 0).mean()  # two of three draws are a change
+    assert changes == pytest.approx(2 / 3 / RANDOM_HOLDS, rel=0.3)
+
+
+@pytest.mark.parametrize(("held", "score", "wanted"), [
+    (0, 0.7, 1), (0, 0.6, 0), (0, 0.3, 0), (0, -0.6, 0), (0, -0.7, -1),  # flat: in only beyond 0.6
+    (1, 0.3, 1), (1, 0.2, 0), (1, -0.1, 0), (1, -0.7, -1), (1, 0.9, 1),  # long: out at 0.2, round beyond -0.6
+    (-1, -0.3, -1), (-1, -0.2, 0), (-1, 0.1, 0), (-1, 0.7, 1), (-0.4, -0.3, -1),  # short: the mirror
+])
+def test_a_signal_enters_late_and_leaves_later(held, score, wanted):
+    thresholds = Thresholds(np.array([[0.6]]), np.array([[0.2]]), short=True)
+    target, _ = SignalPolicy(np.array([[9.0], [score]]), thresholds).predict(observed([1], [[held]]))
+    assert target.tolist() == [[wanted]]
+
+
+def test_a_long_only_signal_goes_flat_instead_of_short():
+    thresholds = Thresholds(np.array([[0.6]]), np.array([[0.2]]), short=False)
+    policy = SignalPolicy(np.array([[-0.9], [0.9]]), thresholds)
+    assert policy.predict(observed([0, 0, 1], [[0], [1], [0]]))[0].tolist() == [[0], [0], [1]]
+
+
+def test_an_exit_below_zero_waits_for_the_opposite_view():
+    policy = SignalPolicy(np.array([[-0.2]]), Thresholds(np.array([[0.6]]), np.array([[-0.3]]), short=True))
+    assert policy.predict(observed([0], [[1]]))[0].tolist() == [[1]]
+
+
+def test_every_asset_is_judged_by_itself_with_an_equal_share():
+    thresholds = Thresholds(np.array([[0.5]]), np.array([[0.0]]), short=True)
+    policy = SignalPolicy(np.array([[0.9, -0.9]]), thresholds)
+    assert policy.predict(observed([0], [[0, 0.5]], 2))[0].tolist() == [[0.5, -0.5]]
+    policy = SignalPolicy(np.array([[0.1, -0.1]]), thresholds)
+    assert policy.predict(observed([0], [[0.4, 0.4]], 2))[0].tolist() == [[0.5, 0.0]]
+
+
+MARKET = random_market(900, seed=5)
+VALID, TEST = slice(300, 600), slice(620, 900)
+
+
+def foresight(market) -> np.ndarray:
+    """(T, N) the sign of the next step from open to open, with a size that says how far."""
+    opens = market.prices[:, :, 0]
+    ahead = np.zeros_like(opens)
+    ahead[:-2] = np.log(opens[2:] / opens[1:-1])
+    return np.clip(ahead / 0.06, -1, 1)
+
+
+def test_noise_at_high_costs_is_never_traded_on():
+    score = np.random.default_rng(0).uniform(-1, 1, (900, 1))
+    dear = replace(CONFIG, costs=CostConfig(fee_bps=100))
+    policy = tuned(forecast_of(score), MARKET, dear, WINDOW, VALID)
+    assert policy.thresholds.enter.tolist() == [[NEVER]]
+    assert run(policy, MARKET, TEST, dear).metrics.trades == 0
+
+
+def test_a_perfect_score_is_traded_on():
+    policy = tuned(forecast_of(foresight(MARKET)), MARKET, CONFIG, WINDOW, VALID)
+    assert policy.thresholds.enter[0, 0] < 1
+    assert run(policy, MARKET, TEST).equity[-1] > 5 * CONFIG.capital
+
+
+def test_dear_trades_are_entered_less_often():
+    forecast = forecast_of(foresight(MARKET))
+    cheap, dear = (tuned(forecast, MARKET, replace(CONFIG, costs=CostConfig.flat_fee(bps)), WINDOW, VALID).thresholds
+                   for bps in (1, 200))
+    assert dear.enter[0, 0] > cheap.enter[0, 0]
+
+
+def test_a_long_only_account_gets_a_long_only_signal():
+    config = EnvConfig(levels=(0.0, 1.0))
+    policy = tuned(forecast_of(foresight(MARKET)), MARKET, config, WINDOW, VALID)
+    assert not policy.thresholds.short
+    assert run(policy, MARKET, TEST, config).weights.min() >= 0
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.7])
+def test_thresholds_know_only_the_validation_rows(noise):
+    rng = np.random.default_rng(1)
+    score = np.clip(foresight(MARKET) + noise * rng.uniform(-1, 1, (900, 1)), -1, 1)
+    before = tuned(forecast_of(score), MARKET, CONFIG, WINDOW, VALID)
+    prices, changed = MARKET.prices.copy(), score.copy()
+    for outside in (slice(0, VALID.start - 1), slice(VALID.stop, None)):
+        prices[outside] *= rng.uniform(0.2, 5, (len(prices[outside]), 1, 1))
+        changed[outside] = rng.uniform(-1, 1, changed[outside].shape)
+    after = tuned(forecast_of(changed), replace(MARKET, prices=prices), CONFIG, WINDOW, VALID)
+    assert before.thresholds.enter.tolist() == after.thresholds.enter.tolist()
+    assert before.thresholds.exit.tolist() == after.thresholds.exit.tolist()
+    elsewhere = tuned(forecast_of(score), MARKET, CONFIG, WINDOW, TEST)
+    assert (noise == 0) or elsewhere.thresholds.enter.tolist() != before.thresholds.enter.tolist()
+
+
+def test_the_chosen_thresholds_are_those_that_grew_most_on_validation():
+    """The arena, which tunes nothing, must find no candidate better than the one that was chosen."""
+    forecast = forecast_of(np.clip(foresight(MARKET) + np.random.default_rng(2).normal(0, 0.3, (900, 1)), -1, 1))
+    policy = tuned(forecast, MARKET, CONFIG, WINDOW, VALID)
+    best = run(policy, MARKET, VALID).equity[-1]
+    score = score_of(forecast)
+    for enter in np.quantile(np.abs(score[MARKET.decision_rows(WINDOW, VALID)]), (0.3, 0.5, 0.7, 0.9, 0.98)):
+        for share in (-0.5, 0.0, 0.5):
+            other = SignalPolicy(score, Thresholds(np.array([[enter]]), np.array([[share * enter]]), True))
+            assert run(other, MARKET, VALID).equity[-1] <= best * (1 + 1e-12)
+
+
+def test_a_ruined_candidate_is_never_chosen():
+    """Always short into a market that triples: shorting is ruin, and what is left is to stay out."""
+    close = np.concatenate([np.full(20, 100.0), np.linspace(100, 1_000, 80)])[:, None]
+    market = random_market(100)
+    prices = np.repeat(close[:, :, None], 5, axis=2)
+    market = replace(market, prices=prices, carry=np.zeros((100, 1)))
+    policy = tuned(forecast_of(np.full((100, 1), -0.9)), market, CONFIG, WINDOW, slice(10, 100))
+    assert policy.thresholds.enter.tolist() == [[NEVER]]
+
+
+def test_the_supervised_field_is_every_signal_and_their_mean(simulated):
+    score = np.random.default_rng(3).uniform(-1, 1, (len(simulated.market), 1))
+    forecasts = {"lstm": forecast_of(score), "mamba": forecast_of(-score)}
+    field = supervised(forecasts, simulated, CONFIG, WINDOW)
+    assert list(field) == ["lstm signal", "mamba signal", "supervised ensemble"]
+    np.testing.assert_allclose(field["supervised ensemble"].policy.score, 0, atol=1e-12)
+    np.testing.assert_allclose(field["mamba signal"].policy.score, -score)
+    assert {contestant.kind for contestant in field.values()} == {"supervised"}
+    assert list(supervised({"lstm": forecasts["lstm"]}, simulated, CONFIG, WINDOW)) == ["lstm signal"]
