@@ -66,6 +66,8 @@ def preset(group: str, name: str) -> dict[str, Any]:
 
 def parse(cls: type[Config], argv: Sequence[str], settings: Mapping[str, Any] | None = None) -> Config:
     """A checked `cls` from `settings` (a preset, a file, a saved dict) with `argv` over it."""
+    if not isinstance(settings or {}, Mapping):
+        raise UserError(f"the settings of {cls.__name__} must be 'key: value' pairs, found {settings!r}")
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):

@@ -53,9 +53,7 @@ class Encoder(nn.Module):
     """An encoder's own file shows only `forward_sequence`, and `stream_sequence` where it can carry a state.
 
     The decision's own bar also reaches the embedding directly, through one matrix. What a few hundred independent
-    labels can teach is mostly linear in it, and the network then only has to learn what the past adds: on the default
-    simulated market this took the correlation of 24 h forecasts with returns on later rows from 0.16 to 0.20 (mean of
-    lstm, attention_lstm and transformer, two seeds each).
+    labels can teach is mostly linear in it, and the network then only has to learn what the past adds.
     """
 
     causal: ClassVar[bool]

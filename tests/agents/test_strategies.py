@@ -133,11 +133,12 @@ def foresight(market) -> np.ndarray:
 
 
 def test_noise_at_high_costs_is_never_traded_on():
-    score = np.random.default_rng(0).uniform(-1, 1, (900, 1))
+    market = random_market(3_000, scale=0.005)
+    score = np.random.default_rng(0).uniform(-1, 1, (3_000, 1))
     dear = replace(CONFIG, costs=CostConfig(fee_bps=100))
-    policy = tuned(forecast_of(score), MARKET, dear, WINDOW, VALID)
+    policy = tuned(forecast_of(score), market, dear, WINDOW, slice(0, 2_000))
     assert policy.thresholds.enter.tolist() == [[NEVER]]
-    assert run(policy, MARKET, TEST, dear).metrics.trades == 0
+    assert run(policy, market, slice(2_000, 3_000), dear).metrics.trades == 0
 
 
 def test_a_perfect_score_is_traded_on():

@@ -152,6 +152,11 @@ def test_a_slip_in_a_file_is_answered_like_one_in_a_flag(tmp_path, text, said):
     assert [part for part in said if part not in message] == []
 
 
+def test_a_saved_section_that_is_no_section_is_refused():
+    assert "key: value" in complaint(parse, Car, [], 5)
+    assert "key: value" in complaint(parse, Car, [], ["doors"])
+
+
 def test_a_folder_is_no_config_file(tmp_path):
     assert "not readable YAML" in complaint(read_yaml, tmp_path)
 

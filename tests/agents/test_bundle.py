@@ -1,0 +1,191 @@
+"""A bundle on disk: nothing in it can run code, and what is damaged or does not fit is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from agents.arena.tournament import agents_of
+from agents.bundle import SETTINGS, WEIGHTS, Bundle
+from agents.train import train
+from configs.errors import UserError
+from data.dataset import load_dataset
+from data.splits import SplitConfig
+from tests.agents.small import AGENT, DATA, ENV, WINDOW
+
+
+@pytest.fixture(scope="module")
+def bundle(simulated, encoder_of) -> Bundle:
+    return train(simulated, ENV, AGENT, "ppo", WINDOW, encoder_of("lstm"), progress=False)
+
+
+@pytest.fixture
+def folder(bundle, tmp_path) -> Path:
+    bundle.save(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def refusal(work, *args) -> str:
+    with pytest.raises(UserError) as caught:
+        work(*args)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def edit(folder: Path, **changes) -> None:
+    stored = json.loads((folder / SETTINGS).read_text())
+    (folder / SETTINGS).write_text(json.dumps({**stored, **changes}))
+
+
+def test_nothing_in_the_folder_needs_to_be_unpickled(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".safetensors"}
+    for path in files:
+        start = path.read_bytes()[:4]
+        assert not start.startswith((b"\x80", b"PK\x03\x04")), f"{path} begins like a pickle or a torch zip"
+
+
+def test_saving_twice_and_over_an_older_bundle_gives_the_same_files(bundle, folder, simulated, encoder_of):
+    before = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    Bundle.load(folder).save(folder)
+    after = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert before == after
+
+
+def test_what_was_trained_on_is_written_down(folder, simulated):
+    stored = json.loads((folder / SETTINGS).read_text())
+    assert stored["market"] == simulated.market.fingerprint
+    assert stored["scaler"]["columns"] == list(simulated.market.columns)
+    assert stored["trained"] == {"train": [simulated.split.train.start, simulated.split.train.stop],
+                                 "valid": [simulated.split.valid.start, simulated.split.valid.stop]}
+    assert (stored["algo"], stored["encoder"], stored["window"]) == ("ppo", "lstm", WINDOW)
+
+
+def test_a_missing_folder(tmp_path):
+    message = refusal(Bundle.load, tmp_path / "nowhere")
+    assert "no bundle in" in message
+    assert "train_agent.py" in message
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "encoder/weights.safetensors"])
+def test_missing_weights(folder, name):
+    (folder / name).unlink()
+    refusal(Bundle.load, folder)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SETTINGS, "encoder/weights.safetensors", "encoder/checkpoint.json"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.95])
+def test_half_a_file(folder, name, share):
+    raw = (folder / name).read_bytes()
+    (folder / name).write_bytes(raw[: int(len(raw) * share)])
+    refusal(Bundle.load, folder)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "encoder/weights.safetensors"])
+def test_a_flipped_bit_is_noticed(folder, name):
+    """In the last tensor's mantissa: the file still parses and every weight is a number."""
+    raw = bytearray((folder / name).read_bytes())
+    raw[-2] ^= 0x10
+    (folder / name).write_bytes(bytes(raw))
+    assert "damaged" in refusal(Bundle.load, folder)
+
+
+def test_a_flipped_bit_in_the_header_is_noticed(folder):
+    raw = bytearray((folder / WEIGHTS).read_bytes())
+    raw[3] ^= 0x40  # the header's length
+    (folder / WEIGHTS).write_bytes(bytes(raw))
+    refusal(Bundle.load, folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers(bundle, tmp_path, value):
+    weights = {name: tensor.clone() for name, tensor in bundle.weights.items()}
+    name = next(iter(weights))
+    weights[name].view(-1)[0] = value
+    replace(bundle, weights=weights).save(tmp_path)
+    message = refusal(Bundle.load, tmp_path)
+    assert name in message
+    assert "not numbers" in message
+
+
+def test_settings_that_are_no_object_or_lack_a_key(folder):
+    whole = json.loads((folder / SETTINGS).read_text())
+    for key in whole:
+        (folder / SETTINGS).write_text(json.dumps({k: v for k, v in whole.items() if k != key}))
+        assert key in refusal(Bundle.load, folder)
+    for text in ("[]", "null", '"bundle"', "{", "\xff\xfe"):
+        (folder / SETTINGS).write_text(text, encoding="latin-1")
+        refusal(Bundle.load, folder)
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"algo": "ppoo"}, ("unknown algo 'ppoo'", "did you mean 'ppo'?")),
+    ({"algo": ["ppo"]}, ()),
+    ({"agent": {"stepz": 1}}, ("stepz",)),
+    ({"agent": 5}, ()),
+    ({"env": {"action": "buy"}}, ("unknown env.action 'buy'",)),
+    ({"window": "eight"}, ("damaged",)),
+    ({"scaler": {"columns": ["a"]}}, ("damaged",)),
+    ({"assets": 3}, ("damaged",)),
+    ({"encoder": "none"}, ()),  # refused at the latest when the weights meet another input size
+])
+def test_settings_that_make_no_sense(folder, simulated, changes, said):
+    edit(folder, **changes)
+    message = refusal(lambda: Bundle.load(folder).policy(simulated.market))
+    assert [part for part in said if part not in message] == []
+
+
+def test_weights_of_another_size(folder, simulated):
+    weights = load_file(folder / WEIGHTS)
+    name = next(name for name, value in weights.items() if value.ndim == 2)
+    weights[name] = torch.zeros(3, 3)
+    save_file(weights, folder / WEIGHTS)
+    refusal(lambda: Bundle.load(folder).policy(simulated.market))
+
+
+def test_a_market_with_other_columns(bundle, simulated):
+    market = simulated.market
+    other = replace(market, columns=(*market.columns[:-1], "moon_phase"))
+    message = refusal(bundle.policy, other)
+    assert f"missing here {market.columns[-1]}" in message
+    assert "unknown to it moon_phase" in message
+    fewer = replace(market, columns=market.columns[1:], features=market.features[:, :, 1:])
+    assert f"missing here {market.columns[0]}" in refusal(bundle.policy, fewer)
+
+
+def test_a_market_with_the_same_columns_in_another_order(bundle, simulated):
+    market = simulated.market
+    turned = replace(market, columns=market.columns[::-1], features=market.features[:, :, ::-1].copy())
+    message = refusal(bundle.policy, turned)
+    assert "order" in message, "'missing none, unknown none' would leave the reader puzzled"
+
+
+def test_a_market_with_another_number_of_assets(bundle, pair):
+    message = refusal(bundle.policy, pair.market)
+    assert "trades 1 assets (BTC)" in message
+    assert "has 2 (BTC, ETH)" in message
+
+
+def test_the_arena_refuses_a_market_that_was_split_and_scaled_otherwise(bundle, simulated):
+    """The same columns, but scaled on other training rows: the numbers mean something else to these weights."""
+    other = load_dataset(replace(DATA, split=SplitConfig(valid=0.35, test=0.35, embargo=4)))
+    assert not np.array_equal(other.scaler.scale, simulated.scaler.scale)
+    assert simulated.market.fingerprint in refusal(agents_of, [bundle], other, "cpu", None)
+    assert "given twice" in refusal(agents_of, [bundle] * 3, simulated, "cpu", None)
+
+
+def test_a_new_market_of_the_same_kind_is_welcome(bundle, simulated):
+    """More bars of the same columns: an agent goes on trading after its training market has ended."""
+    longer = simulated.market.slice(slice(200, 1_400))
+    policy = bundle.policy(longer)
+    rows = longer.decision_rows(WINDOW)[-100:]
+    seen = {"row": rows.astype(np.int32)[:, None], "account": np.zeros((100, 7), np.float32)}
+    shifted = {**seen, "row": seen["row"] + 200}
+    np.testing.assert_array_equal(policy.predict(seen, deterministic=True)[0],
+                                  bundle.policy(simulated.market).predict(shifted, deterministic=True)[0])
