@@ -144,7 +144,8 @@ def dqn(env: AccountsVecEnv, config: AgentConfig, kwargs: dict[str, Any], common
     return DQN("MultiInputPolicy", env, learning_rate=config.schedule, gamma=config.gamma,
                buffer_size=max(own.buffer, env.num_envs), learning_starts=own.learning_starts, batch_size=own.batch,
                train_freq=(1, "step"), gradient_steps=own.gradient_steps, tau=own.tau,
-               target_update_interval=own.target_update, exploration_fraction=own.exploration_fraction,
+               target_update_interval=own.target_update * env.num_envs,
+               exploration_fraction=own.exploration_fraction,
                exploration_final_eps=own.exploration_final, policy_kwargs=kwargs, **common)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -119,14 +120,11 @@ def known_flags(cls: type[Config], argv: Sequence[str]) -> Config:
 
 def one_line(box: str) -> str:
     """tyro explains in a drawn box over several lines; people and logs want the sentence."""
+    # where the terminal knows no Unicode, the frame is missing and its rules are of hyphens
     lines = [re.sub(r"[│╭╮╰╯]", " ", line).strip() for line in box.splitlines()]
-    words: list[str] = []
-    for line in lines[1:]:
-        if line.startswith(("For full help", "Argument helptext")):
-            break
-        if line and set(line) != {"─"}:
-            words.append(line)
-    text = " ".join(" ".join(words).split()).rstrip(" ─")
+    lines = [line for line in lines if line.strip("─- ")]
+    said = itertools.takewhile(lambda line: not line.startswith(("For full help", "Argument helptext")), lines[1:])
+    text = " ".join(" ".join(said).split())
     text = text.split(" Perhaps you meant:")[0]
     choice = re.search(r"invalid choice '([^']*)'.*Expected one of \(([^)]*)\)", text)
     if choice:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -112,6 +114,16 @@ def test_the_file_may_choose_algorithm_encoder_and_preset_and_flags_overrule_it(
 def test_a_slip_in_a_flag_is_one_line_that_names_it(argv, said):
     message = complaint(parse, Car, argv)
     assert [part for part in said if part not in message] == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_the_line_is_the_same_on_a_terminal_without_unicode(encoding, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    messages = [complaint(parse, Car, argv) for argv in (["--doors", "x"], ["--colours", "x"], ["--fast", "x"])]
+    assert messages == ["Error parsing --doors: invalid literal for int() with base 10: 'x' (see --help)",
+                        "unknown setting 'colours': choose from colour, doors, fast, path, engine; did you mean "
+                        "'colour'? (see --help)",
+                        "invalid choice 'x' for argument '--fast'. Expected one of ('True', 'False'). (see --help)"]
 
 
 @pytest.mark.parametrize(("argv", "said"), [

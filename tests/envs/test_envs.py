@@ -40,7 +40,9 @@ def test_both_checkers_pass_without_a_warning(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # SB3 knows pictures and flat vectors; a window is neither, and its advice on pictures is the one we decline
-        warnings.filterwarnings("ignore", "(Your observation market has an unc|It seems that your observation)")
+        for advice in ("Your observation market has an unc", "It seems that your observation", "Treating image space",
+                       "The minimal resolution for an image"):
+            warnings.filterwarnings("ignore", advice)
         env = gym.make("envs:CoinArena/Trading-v0", **arguments(kind, render_mode="ansi")).unwrapped
         check_env(env)
         check_env_sb3(env)
