@@ -15,7 +15,8 @@ from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticP
 from stable_baselines3.dqn.policies import MultiInputPolicy as DQNPolicy
 
 from agents import ALGOS
-from agents.algos import AgentConfig, policy_kwargs
+from agents.algos import policy_kwargs
+from agents.config import AgentConfig
 from agents.feature_table import FeatureTable, make_table, publish
 from configs.errors import UserError
 from configs.loader import parse

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents import ALGOS
-from agents.algos import AgentConfig
 from agents.arena.statistics import BootstrapConfig
+from agents.config import AgentConfig
 from configs.errors import UserError
 from configs.loader import flags, known_flags, parse, preset, read_yaml
 from configs.registry import check_name
 from data.dataset import DataConfig, Dataset
 from encoders import ENCODERS
-from encoders.base import EncoderConfig
-from encoders.checkpoint import Checkpoint
-from encoders.embed import Embeddings, embed
-from encoders.pretrain import PretrainConfig
-from encoders.pretrained import pretrained
+from encoders.config import EncoderConfig, PretrainConfig
 from envs.engine import EnvConfig
+
+if TYPE_CHECKING:
+    from encoders.checkpoint import Checkpoint
+    from encoders.embed import Embeddings
 
 PRESETS = ("small", "full")
 
@@ -121,6 +121,9 @@ def load_experiment(argv: Sequence[str]) -> ExperimentConfig:
 def encode(config: ExperimentConfig, dataset: Dataset, encoder: str, device: str
            ) -> tuple[Checkpoint, Embeddings]:
     """The pretrained encoder and the market as it sees it; both from the cache where they fit."""
+    from encoders.embed import embed  # torch comes with these, and --help does without
+    from encoders.pretrained import pretrained
+
     checkpoint = pretrained(dataset.market, dataset.labels, dataset.split, dataset.scaler, config.data.window,
                             config.net_of(encoder), config.pretrain, config.cache, device,
                             config.folder / "tensorboard" / encoder, config.seed, config.progress)

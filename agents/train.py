@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 
 from agents import ALGOS
-from agents.algos import AgentConfig, common_arguments, policy_kwargs
+from agents.algos import common_arguments, policy_kwargs
 from agents.bundle import WEIGHTS, Bundle, table_for
 from agents.callbacks import Validation, Watch
+from agents.config import AgentConfig
 from agents.feature_table import publish
 from agents.sb3_env import AccountsVecEnv
 from configs.registry import lookup

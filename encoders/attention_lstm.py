@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from encoders.base import Encoder, EncoderConfig
+from encoders.base import Encoder
+from encoders.config import EncoderConfig
 from encoders.layers import AttentionPool, RMSNorm, WindowDropout
 
 

@@ -2,51 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from configs.errors import UserError
-from configs.registry import check_name, lookup
+from configs.registry import lookup
 from encoders import ENCODERS
+from encoders.config import EncoderConfig
 from encoders.layers import WindowDropout
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """One flat set of sizes; an encoder takes those it has a use for."""
-
-    name: str = "transformer"
-    """which network reads the window: lstm, attention_lstm, transformer or mamba"""
-    width: int = 32
-    """size of the hidden layers and of the embedding D"""
-    layers: int = 2
-    """how many blocks stand on one another"""
-    heads: int = 4
-    """attention heads (transformer) or state-space heads (mamba); width must be a multiple"""
-    ff: int = 64
-    """hidden size of the feed-forward part of a block (transformer, mamba)"""
-    state: int = 16
-    """size of the recurrent state of each channel (mamba)"""
-    chunk: int = 64
-    """bars that mamba's scan treats at once; a matter of speed, never of the result"""
-    dropout: float = 0.1
-    """share of activations dropped in training, between and inside blocks"""
-    input_dropout: float = 0.0
-    """share of features hidden from a whole window in training, so that no single noisy column is leant on"""
-
-    def __post_init__(self) -> None:
-        check_name("encoder", self.name, ENCODERS)
-        for field in ("width", "layers", "heads", "ff", "state", "chunk"):
-            if getattr(self, field) < 1:
-                raise UserError(f"encoder {field} must be at least 1, found {getattr(self, field)}")
-        if self.width % (2 * self.heads) and self.name in ("transformer", "mamba"):
-            raise UserError(f"encoder width {self.width} must be a multiple of 2 x heads = {2 * self.heads}; "
-                            "change --encoder.width or --encoder.heads")
-        for field in ("dropout", "input_dropout"):
-            if not 0 <= getattr(self, field) < 1:
-                raise UserError(f"encoder {field} must be at least 0 and below 1, found {getattr(self, field)}")
 
 
 class Encoder(nn.Module):

@@ -24,7 +24,7 @@ from configs.errors import UserError
 from configs.run import plain, write_json
 from data.market import Market
 from data.scaling import Scaler
-from encoders.base import EncoderConfig
+from encoders.config import EncoderConfig
 from encoders.heads import TargetScale
 from encoders.model import ForecastModel
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, EncoderConfig
+from encoders.base import Encoder
+from encoders.config import EncoderConfig
 from encoders.layers import GatedMLP, RMSNorm, WindowDropout
 from encoders.ssd import ssd
 

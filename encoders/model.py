@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from encoders.base import Encoder, EncoderConfig, make_encoder
+from encoders.base import Encoder, make_encoder
+from encoders.config import EncoderConfig
 from encoders.forecast import LEVELS, Forecast
 from encoders.heads import Heads, Outputs, TargetScale
 

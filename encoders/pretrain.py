@@ -7,7 +7,6 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,49 +19,13 @@ from data.labels import Labels
 from data.market import Market
 from data.scaling import Scaler
 from data.splits import Split
-from encoders.base import EncoderConfig
 from encoders.batches import LabelTable, Windows, labelled_rows, spread_rows
 from encoders.checkpoint import Checkpoint, TrainedSpan
+from encoders.config import EncoderConfig, PretrainConfig
 from encoders.forecast import LEVELS
 from encoders.heads import TargetScale
 from encoders.losses import ForecastLoss
 from encoders.model import ForecastModel
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    epochs: int = 16
-    """most passes; early stopping usually ends before"""
-    rows_per_epoch: int = 2048
-    """windows of one pass, one at random from each of as many equal stretches of the training rows, since the labels
-    of neighbours look at almost the same bars; 0 takes every row"""
-    batch: int = 128
-    """windows per step"""
-    lr: float = 1e-3
-    """highest learning rate, reached after the warm-up"""
-    weight_decay: float = 1e-2
-    """AdamW's, on matrices only"""
-    warmup: float = 0.05
-    """share of the steps on which the learning rate rises; then it falls as a cosine to 1e-4 of the highest"""
-    clip: float = 1.0
-    """largest norm of the gradient"""
-    patience: int = 4
-    """passes without a better validation loss before the training stops"""
-    label_smoothing: float = 0.0
-    """share of each class label that is spread over the three classes"""
-    threads: int = 0
-    """CPU threads; 0 leaves torch's own number"""
-
-    def __post_init__(self) -> None:
-        for field in ("epochs", "batch", "lr", "clip", "patience"):
-            if not getattr(self, field) > 0:
-                raise UserError(f"pretrain {field} must be above 0, found {getattr(self, field)}")
-        if not (0 <= self.warmup < 1 and 0 <= self.label_smoothing < 1 and self.weight_decay >= 0):
-            raise UserError("pretrain needs warmup and label_smoothing in [0, 1) and weight_decay at least 0, found "
-                            f"{self.warmup}, {self.label_smoothing}, {self.weight_decay}")
-        if self.rows_per_epoch < 0 or self.threads < 0:
-            raise UserError("pretrain rows_per_epoch and threads must be at least 0, found "
-                            f"{self.rows_per_epoch}, {self.threads}")
 
 
 def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, window: int, encoder_config: EncoderConfig,

@@ -10,9 +10,9 @@ from data.labels import Labels
 from data.market import Market
 from data.scaling import Scaler
 from data.splits import Split
-from encoders.base import EncoderConfig
 from encoders.checkpoint import FORMAT, SETTINGS, Checkpoint, digest, settings_digest
-from encoders.pretrain import PretrainConfig, pretrain
+from encoders.config import EncoderConfig, PretrainConfig
+from encoders.pretrain import pretrain
 
 
 def checkpoint_key(market: Market, labels: Labels, split: Split, window: int, encoder_config: EncoderConfig,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from encoders.base import Encoder, EncoderConfig
+from encoders.base import Encoder
+from encoders.config import EncoderConfig
 from encoders.layers import RMSNorm, WindowDropout
 
 LSTMState = tuple[Tensor, Tensor]  # hidden and cell, each (layers, B, D)

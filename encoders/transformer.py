@@ -9,7 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, EncoderConfig
+from encoders.base import Encoder
+from encoders.config import EncoderConfig
 from encoders.layers import AttentionPool, RMSNorm, WindowDropout, sines_of_age
 
 

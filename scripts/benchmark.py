@@ -155,7 +155,8 @@ def ppo_part(config: BenchmarkConfig) -> None:
     from stable_baselines3 import PPO
     from stable_baselines3.common.vec_env import DummyVecEnv
 
-    from agents.algos import AgentConfig, common_arguments, policy_kwargs, ppo
+    from agents.algos import common_arguments, policy_kwargs, ppo
+    from agents.config import AgentConfig
     from agents.feature_table import make_table, publish
     from agents.sb3_env import AccountsVecEnv
     from configs.loader import preset
@@ -193,8 +194,9 @@ def encoders_part(config: BenchmarkConfig) -> None:
 
     from configs.loader import preset
     from encoders import ENCODERS
-    from encoders.base import EncoderConfig, make_encoder
+    from encoders.base import make_encoder
     from encoders.batches import Windows
+    from encoders.config import EncoderConfig
 
     torch.set_num_threads(config.threads)
     market, count, batch = walk_market(), 4096, 256

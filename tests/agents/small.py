@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents.algos import AgentConfig, DQNConfig, PPOConfig
+from agents.config import AgentConfig, DQNConfig, PPOConfig
 from data.dataset import DataConfig, Dataset
 from data.labels import LabelConfig
 from data.simulator.config import SimulatorConfig
 from data.simulator.known import KnownConfig
 from data.splits import SplitConfig
-from encoders.base import EncoderConfig
 from encoders.checkpoint import Checkpoint
+from encoders.config import EncoderConfig, PretrainConfig
 from encoders.forecast import Forecast
-from encoders.pretrain import PretrainConfig, pretrain
+from encoders.pretrain import pretrain
 from envs.engine import EnvConfig
 
 WINDOW = 8

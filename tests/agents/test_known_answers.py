@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents.algos import AgentConfig, DQNConfig, PPOConfig
 from agents.arena.report import ENSEMBLE
 from agents.arena.rollout import Contestant, compete
 from agents.arena.tournament import head_to_head
 from agents.bundle import Bundle
 from agents.callbacks import Validation
+from agents.config import AgentConfig, DQNConfig, PPOConfig
 from agents.experiment import encode, load_experiment
 from agents.train import train
 from data.dataset import DataConfig, Dataset, load_dataset

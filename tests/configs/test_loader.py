@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from agents import ALGOS
-from agents.algos import AgentConfig
 from agents.arena.statistics import BootstrapConfig
+from agents.config import AgentConfig
 from agents.experiment import PRESETS, ExperimentConfig, load_experiment
 from configs import loader
 from configs.errors import UserError
@@ -20,8 +20,7 @@ from configs.loader import flags, known_flags, parse, preset, read_yaml, section
 from configs.run import plain
 from data.dataset import DataConfig
 from encoders import ENCODERS
-from encoders.base import EncoderConfig
-from encoders.pretrain import PretrainConfig
+from encoders.config import EncoderConfig, PretrainConfig
 from envs.engine import EnvConfig
 
 CONFIG_OF = {"agent": AgentConfig, "env": EnvConfig, "data": DataConfig, "encoder": EncoderConfig,

@@ -10,8 +10,7 @@ from data.labels import LabelConfig, Labels, make_labels
 from data.market import Market, hourly_times
 from data.scaling import Scaler
 from data.splits import Split, SplitConfig, chronological
-from encoders.base import EncoderConfig
-from encoders.pretrain import PretrainConfig
+from encoders.config import EncoderConfig, PretrainConfig
 
 WINDOW = 6
 ROWS = 1600

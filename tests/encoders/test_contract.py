@@ -6,7 +6,8 @@ import torch
 from configs.errors import UserError
 from configs.loader import parse, preset
 from encoders import ENCODERS
-from encoders.base import Encoder, EncoderConfig, make_encoder
+from encoders.base import Encoder, make_encoder
+from encoders.config import EncoderConfig
 from tests.encoders.planted import tiny
 
 torch.set_num_threads(1)

@@ -9,7 +9,8 @@ from configs.loader import parse, preset
 from encoders import ENCODERS
 from encoders.batches import Windows, labelled_rows
 from encoders.checkpoint import Checkpoint
-from encoders.pretrain import PretrainConfig, pretrain
+from encoders.config import PretrainConfig
+from encoders.pretrain import pretrain
 from encoders.pretrained import checkpoint_key, pretrained
 from tests.encoders.planted import QUICK, WINDOW, Pieces, planted, tiny
 

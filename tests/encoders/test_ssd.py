@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from encoders.base import EncoderConfig
+from encoders.config import EncoderConfig
 from encoders.mamba import Mamba
 from encoders.ssd import ssd
 

@@ -1,0 +1,81 @@
+"""Settings of the encoders and of their pretraining; without torch, so that a script's --help is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from configs.errors import UserError
+from configs.registry import check_name
+from encoders import ENCODERS
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """One flat set of sizes; an encoder takes those it has a use for."""
+
+    name: str = "transformer"
+    """which network reads the window: lstm, attention_lstm, transformer or mamba"""
+    width: int = 32
+    """size of the hidden layers and of the embedding D"""
+    layers: int = 2
+    """how many blocks stand on one another"""
+    heads: int = 4
+    """attention heads (transformer) or state-space heads (mamba); width must be a multiple"""
+    ff: int = 64
+    """hidden size of the feed-forward part of a block (transformer, mamba)"""
+    state: int = 16
+    """size of the recurrent state of each channel (mamba)"""
+    chunk: int = 64
+    """bars that mamba's scan treats at once; a matter of speed, never of the result"""
+    dropout: float = 0.1
+    """share of activations dropped in training, between and inside blocks"""
+    input_dropout: float = 0.0
+    """share of features hidden from a whole window in training, so that no single noisy column is leant on"""
+
+    def __post_init__(self) -> None:
+        check_name("encoder", self.name, ENCODERS)
+        for field in ("width", "layers", "heads", "ff", "state", "chunk"):
+            if getattr(self, field) < 1:
+                raise UserError(f"encoder {field} must be at least 1, found {getattr(self, field)}")
+        if self.width % (2 * self.heads) and self.name in ("transformer", "mamba"):
+            raise UserError(f"encoder width {self.width} must be a multiple of 2 x heads = {2 * self.heads}; "
+                            "change net.width or net.heads")
+        for field in ("dropout", "input_dropout"):
+            if not 0 <= getattr(self, field) < 1:
+                raise UserError(f"encoder {field} must be at least 0 and below 1, found {getattr(self, field)}")
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    epochs: int = 16
+    """most passes; early stopping usually ends before"""
+    rows_per_epoch: int = 2048
+    """windows of one pass, one at random from each of as many equal stretches of the training rows, since the labels
+    of neighbours look at almost the same bars; 0 takes every row"""
+    batch: int = 128
+    """windows per step"""
+    lr: float = 1e-3
+    """highest learning rate, reached after the warm-up"""
+    weight_decay: float = 1e-2
+    """AdamW's, on matrices only"""
+    warmup: float = 0.05
+    """share of the steps on which the learning rate rises; then it falls as a cosine to 1e-4 of the highest"""
+    clip: float = 1.0
+    """largest norm of the gradient"""
+    patience: int = 4
+    """passes without a better validation loss before the training stops"""
+    label_smoothing: float = 0.0
+    """share of each class label that is spread over the three classes"""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's own number"""
+
+    def __post_init__(self) -> None:
+        for field in ("epochs", "batch", "lr", "clip", "patience"):
+            if not getattr(self, field) > 0:
+                raise UserError(f"pretrain {field} must be above 0, found {getattr(self, field)}")
+        if not (0 <= self.warmup < 1 and 0 <= self.label_smoothing < 1 and self.weight_decay >= 0):
+            raise UserError("pretrain needs warmup and label_smoothing in [0, 1) and weight_decay at least 0, found "
+                            f"{self.warmup}, {self.label_smoothing}, {self.weight_decay}")
+        if self.rows_per_epoch < 0 or self.threads < 0:
+            raise UserError("pretrain rows_per_epoch and threads must be at least 0, found "
+                            f"{self.rows_per_epoch}, {self.threads}")
