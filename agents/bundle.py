@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.dqn.policies import MultiInputPolicy as DQNPolicy
 
@@ -18,6 +15,7 @@ from agents import ALGOS
 from agents.algos import policy_kwargs
 from agents.config import AgentConfig
 from agents.feature_table import FeatureTable, make_table, publish
+from agents.weights import Weights, load_weights, save_weights
 from configs.errors import UserError
 from configs.loader import parse
 from configs.registry import check_name
@@ -49,7 +47,7 @@ class Bundle:
     market: str  # fingerprint of the market it was trained on
     assets: tuple[str, ...]
     seed: int
-    weights: dict[str, torch.Tensor]
+    weights: Weights
     checkpoint: Checkpoint | None = None  # None: the policy sees the features of the last bar
 
     @property
@@ -78,6 +76,9 @@ class Bundle:
 
     def check_fits(self, market: Market) -> None:
         if market.columns != self.scaler.columns:
+            if sorted(market.columns) == sorted(self.scaler.columns):
+                raise UserError("this market has the columns that the bundle was trained on, but in another order: "
+                                f"put them as {', '.join(self.scaler.columns[:3])}, ...")
             missing = sorted(set(self.scaler.columns) - set(market.columns))
             extra = sorted(set(market.columns) - set(self.scaler.columns))
             raise UserError(f"this bundle was trained on other columns: missing here {', '.join(missing) or 'none'}; "
@@ -88,7 +89,7 @@ class Bundle:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.weights, folder / WEIGHTS)
+        save_weights(self.weights, folder / WEIGHTS)
         if self.checkpoint:
             self.checkpoint.save(folder / ENCODER)
         write_json(folder / SETTINGS, {
@@ -104,8 +105,7 @@ class Bundle:
             raise UserError(f"no bundle in {folder}: {SETTINGS} is missing; train one with scripts/train_agent.py")
         try:
             stored = json.loads((folder / SETTINGS).read_text())
-            weights = load_file(folder / WEIGHTS)
-            bundle = cls(
+            return cls(
                 algo=check_name("algo", stored["algo"], ALGOS),
                 agent=parse(AgentConfig, [], stored["agent"]),
                 env=parse(EnvConfig, [], stored["env"]),
@@ -116,15 +116,11 @@ class Bundle:
                 market=stored["market"],
                 assets=tuple(stored["assets"]),
                 seed=int(stored["seed"]),
-                weights=weights,
+                weights=load_weights(folder / WEIGHTS),
                 checkpoint=None if stored["encoder"] == "none" else Checkpoint.load(folder / ENCODER),
             )
-        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+        except (KeyError, TypeError, ValueError, OSError) as error:
             raise UserError(f"the bundle in {folder} is damaged: {' '.join(str(error).split())}") from None
-        for name, value in weights.items():
-            if not torch.isfinite(value).all():
-                raise UserError(f"the bundle in {folder} is damaged: {name} holds values that are not numbers")
-        return bundle
 
 
 def table_for(market: Market, checkpoint: Checkpoint | None, agent: AgentConfig, device: str, cache: Path | None,

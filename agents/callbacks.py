@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure
 from tqdm import tqdm
 
 from agents.arena.plots import equity_figure
 from agents.policy import Policy
+from agents.weights import Weights, portable, save_weights
 from configs.errors import UserError
 from data.market import Market
 from envs.account import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, START, TRADED
@@ -71,7 +71,7 @@ class Watch(BaseCallback):
         super().__init__()
         self.validation, self.steps, self.times, self.best_file = validation, steps, times, best
         self.best_score, self.best_step = -np.inf, 0
-        self.best_weights: dict[str, torch.Tensor] = {}
+        self.best_weights: Weights = {}
         self._bar = tqdm(total=steps, desc="agent", unit=" steps", unit_scale=True, disable=not progress)
         self._episodes: list[np.ndarray] = []
         self._next = 0
@@ -111,13 +111,12 @@ class Watch(BaseCallback):
         equity, metrics = self.validation.run(policy)
         growths = np.diff(np.log(equity))
         growth = float(growths.mean())
-        score = growth - float(growths.std(ddof=1)) / np.sqrt(len(growths))
+        score = growth - float(growths.std()) / np.sqrt(len(growths))
         if score > self.best_score:
             self.best_score, self.best_step = score, self.num_timesteps
             self.best_weights = portable(weights)
             if self.best_file:
-                self.best_file.parent.mkdir(parents=True, exist_ok=True)
-                save_file(self.best_weights, self.best_file)
+                save_weights(self.best_weights, self.best_file)
         updates = getattr(self.model, "_n_updates", 0)
         for name in ("total_return", "sharpe", "max_drawdown", "turnover", "exposure", "costs", "trades", "win_rate"):
             self.logger.record(f"valid/{name}", float(getattr(metrics, name)))
@@ -127,8 +126,3 @@ class Watch(BaseCallback):
         self.logger.record("valid/equity", Figure(figure, close=True), exclude=("stdout", "log", "json", "csv"))
         self.logger.dump(self.num_timesteps)
         self._bar.set_postfix(updates=updates, valid=f"{growth * 1e4:+.2f} bps/bar")
-
-
-def portable(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies on the CPU, each with memory of its own: safetensors refuses shared tensors."""
-    return {name: value.detach().cpu().clone().contiguous() for name, value in weights.items()}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from configs.errors import UserError
 from configs.registry import check_name
+from envs.observations import PER_ACCOUNT, PER_ASSET
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class AgentConfig:
 
     def __post_init__(self) -> None:
         check_name("agent.activation", self.activation, ("tanh", "relu"))
+        for number in self.account:
+            check_name("agent.account number", number, (*PER_ASSET, *PER_ACCOUNT))
         if min(self.steps, self.accounts, self.validations, self.threads, *self.net) < 1:
             raise UserError("agent.steps, accounts, validations, threads and net must be at least 1, found "
                             f"{self.steps}, {self.accounts}, {self.validations}, {self.threads}, {self.net}")

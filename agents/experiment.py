@@ -72,6 +72,10 @@ class ExperimentConfig(Choice):
         check_name("device", self.device, ("auto", "cpu", "cuda"))
         for member in self.ensemble:
             check_name("encoder", member, ENCODERS)
+        if self.algo == "dqn" and self.env.action != "levels":
+            raise UserError("dqn chooses one of a few levels: set env.action=levels, or take ppo or a2c")
+        if self.agent.finetune and self.encoder == "none":
+            raise UserError("agent.finetune needs an encoder to train on: choose one with --encoder")
         if self.encoder not in ("none", self.net.name):
             raise UserError(f"net.name is {self.net.name!r} but the encoder is {self.encoder!r}: give --encoder alone")
 

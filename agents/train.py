@@ -13,6 +13,7 @@ from agents.callbacks import Validation, Watch
 from agents.config import AgentConfig
 from agents.feature_table import publish
 from agents.sb3_env import AccountsVecEnv
+from agents.weights import Weights
 from configs.registry import lookup
 from data.dataset import Dataset
 from encoders.checkpoint import Checkpoint
@@ -37,7 +38,7 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
     kwargs = policy_kwargs(agent, publish(table), account_names(market.assets))
     model = make(accounts, agent, kwargs, common_arguments(device, seed, folder and folder / "tensorboard"))
 
-    def bundle(weights: dict[str, torch.Tensor]) -> Bundle:
+    def bundle(weights: Weights) -> Bundle:
         spans = {name: [span.start, span.stop] for name, span in (("train", split.train), ("valid", split.valid))}
         return Bundle(algo, agent, env, window, dataset.scaler, table.scaler, spans, market.fingerprint, market.assets,
                       seed, weights, checkpoint)

@@ -39,7 +39,7 @@ class EncoderConfig:
                 raise UserError(f"encoder {field} must be at least 1, found {getattr(self, field)}")
         if self.width % (2 * self.heads) and self.name in ("transformer", "mamba"):
             raise UserError(f"encoder width {self.width} must be a multiple of 2 x heads = {2 * self.heads}; "
-                            "change net.width or net.heads")
+                            "change --net.width or --net.heads")
         for field in ("dropout", "input_dropout"):
             if not 0 <= getattr(self, field) < 1:
                 raise UserError(f"encoder {field} must be at least 0 and below 1, found {getattr(self, field)}")

@@ -11,6 +11,7 @@ from agents.arena.statistics import BootstrapConfig
 from agents.bundle import Bundle
 from agents.strategies import STRATEGIES
 from agents.strategies.signal import tuned
+from agents.weights import digest
 from configs.errors import UserError
 from configs.registry import lookup
 from data.dataset import Dataset
@@ -29,15 +30,20 @@ def supervised(forecasts: Mapping[str, Forecast], dataset: Dataset, env: EnvConf
 
 
 def agents_of(bundles: Sequence[Bundle], dataset: Dataset, device: str, cache: Path | None) -> dict[str, Contestant]:
-    """Trained agents under names of their own; two of a kind are told apart by their seeds."""
+    """Trained agents under names of their own; two of a kind are told apart by seed, then by number."""
     found: dict[str, Contestant] = {}
+    met: set[str] = set()
     for bundle in bundles:
+        bundle.check_fits(dataset.market)
         if bundle.market != dataset.market.fingerprint:
             raise UserError(f"{bundle.name} was trained on market {bundle.market}, this one is "
                             f"{dataset.market.fingerprint}: compare agents of one market and one split only")
-        name = bundle.name if bundle.name not in found else f"{bundle.name}, seed {bundle.seed}"
-        if name in found:
-            raise UserError(f"{name} was given twice; give each run once")
+        if (weights := digest(bundle.weights)) in met:
+            raise UserError(f"{bundle.name} (seed {bundle.seed}) was given twice; give each run once")
+        met.add(weights)
+        candidates = (bundle.name, f"{bundle.name}, seed {bundle.seed}",
+                      *(f"{bundle.name}, run {i}" for i in range(2, len(bundles) + 1)))
+        name = next(candidate for candidate in candidates if candidate not in found)
         found[name] = Contestant(bundle.policy(dataset.market, device, cache),
                                  bundle.env.actions(len(dataset.market.assets)), "rl", bundle.seed)
     return found

@@ -50,7 +50,9 @@ def test_ppo_ends_within_a_tenth_of_the_best_possible(market):
     contestant = Contestant(bundle.policy(dataset.market), TEN_BPS.actions(1), "rl")
     track = compete({"agent": contestant}, dataset.market, TEN_BPS, 1, rows)[0]
     best = best_growth(np.diff(np.log(dataset.market.prices[rows, 0, CLOSE])), fee=0.001) * (len(track.equity) - 1)
-    assert 0.9 * best <= np.log(track.equity[-1] / track.equity[0]) <= best + 1e-6
+    # the oracle pays 1 - fee where the engine's buyer pays 1 / (1 + fee): the engine is ahead by fee squared per order
+    slack = 1e-6 * (1 + track.metrics.trades)
+    assert 0.9 * best <= np.log(track.equity[-1] / track.equity[0]) <= best + slack
 
 
 @pytest.mark.parametrize(("algo", "agent"), [("ppo", PPO), ("dqn", DQN)], ids=["ppo", "dqn"])

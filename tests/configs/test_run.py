@@ -44,10 +44,10 @@ def test_config_command_and_versions_are_there_from_the_start(tmp_path, monkeypa
 
 def test_facts_are_added_as_the_work_goes_on(tmp_path):
     run = Run(tmp_path, Outer(), seed=0)
-    run.note(market="abc", growth=np.float64(0.25))
-    run.note(market="abd", columns=("x", "y"))
+    run.note(market="one", growth=np.float64(0.25))
+    run.note(market="two", columns=("x", "y"))
     record = json.loads((tmp_path / "run.json").read_text())
-    assert (record["market"], record["growth"], record["columns"]) == ("abd", 0.25, ["x", "y"])
+    assert (record["market"], record["growth"], record["columns"]) == ("two", 0.25, ["x", "y"])
     assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "command.txt", "run.json"}
 
 
