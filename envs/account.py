@@ -54,13 +54,13 @@ def equity_after_costs(b, k, target, holdings, fill, before, rules):
     """Equity E left when every asset holds its target weight of E.
 
     E = before - sum(rate * |weight * E - value|). With the side of each order known this is linear in E; the sides are
-    taken from the last E and solved again until they stay, at most once per asset.
+    taken from the last E and solved again until they stay, at most once per asset. One asset alone keeps its side.
     """
     fee, slip = rules[FEE], rules[SLIP]
     buy_rate = (1.0 + slip) * (1.0 + fee) - 1.0
     sell_rate = 1.0 - (1.0 - slip) * (1.0 - fee)
     equity = before
-    for _ in range(holdings.shape[1] + 2):
+    for _ in range(holdings.shape[1] + 2 if holdings.shape[1] > 1 else 1):
         top, bottom = before, 1.0
         for n in range(holdings.shape[1]):
             value = holdings[b, n, UNITS] * fill[k, n]
@@ -79,25 +79,20 @@ def equity_after_costs(b, k, target, holdings, fill, before, rules):
 
 
 @rule
-def fill_order(b, n, order, price, money, holdings, rules):
-    """Buy or sell `order` worth of asset `n` at the open `price`, paying slip and fee from cash."""
-    units = holdings[b, n, UNITS]
+def fill_order(order, price, units, entry, held, rules):
+    """Buy or sell `order` worth at the open `price`.
+
+    Returns what is then held (units, entry price, bars held) and what it took: cash, and in it fee and slippage.
+    """
     bought = order / price
     paid_price = price * (1.0 + rules[SLIP]) if order > 0.0 else price * (1.0 - rules[SLIP])
-    worth = abs(bought) * price
     fee = abs(bought) * paid_price * rules[FEE]
-    money[b, CASH] -= bought * paid_price + fee
-    money[b, FEES] += fee
-    money[b, SLIPPAGE] += worth * rules[SLIP]
-    money[b, TRADED] += worth
-
     after = units + bought
-    if after == 0.0 or after * units < 0.0 or units == 0.0:  # closed, turned or opened
-        holdings[b, n, ENTRY] = paid_price
-        holdings[b, n, HELD] = 0.0
+    if after * units <= 0.0:  # closed, turned or opened
+        entry, held = paid_price, 0.0
     elif bought * units > 0.0:  # increased: the entry price is the average paid
-        holdings[b, n, ENTRY] = (units * holdings[b, n, ENTRY] + bought * paid_price) / after
-    holdings[b, n, UNITS] = after
+        entry = (units * entry + bought * paid_price) / after
+    return after, entry, held, bought * paid_price + fee, fee, abs(order) * rules[SLIP]
 
 
 @rule
@@ -107,50 +102,62 @@ def trade_and_mark(b, k, target, money, holdings, fill, mark, carry, years, rule
     `fill`, `carry` (K, N) and `years` (K,) belong to the step that follows a decision, `mark` (K + 1, N) holds the
     closes of the decisions themselves, so that a step ends at `mark[k + 1]`.
     """
+    # Totals are kept in scalars and stored once: the compiler cannot know that the arrays do not overlap.
     assets = holdings.shape[1]
-    ruin_level = rules[RUIN] * money[b, START]
-    last_log_equity = money[b, LOG_EQUITY]
+    start, cash = money[b, START], money[b, CASH]
+    ruin_level = rules[RUIN] * start
 
-    before = money[b, CASH]
+    before = cash
     for n in range(assets):
         before += holdings[b, n, UNITS] * fill[k, n]
 
-    traded_so_far = money[b, TRADED]
+    fees = slippage = traded = 0.0
     if before > ruin_level:
         equity = equity_after_costs(b, k, target, holdings, fill, before, rules)
         for n in range(assets):
-            value = holdings[b, n, UNITS] * fill[k, n]
-            order = order_value(target[b, n], value, equity, before, rules)
+            units, entry, held = holdings[b, n, UNITS], holdings[b, n, ENTRY], holdings[b, n, HELD]
+            order = order_value(target[b, n], units * fill[k, n], equity, before, rules)
             if order != 0.0:
-                fill_order(b, n, order, fill[k, n], money, holdings, rules)
+                units, entry, held, spent, fee, slip = fill_order(order, fill[k, n], units, entry, held, rules)
                 if target[b, n] == 0.0:
-                    holdings[b, n, UNITS] = 0.0  # exactly: order / price * price can miss by a rounding
-        money[b, TURNOVER] = (money[b, TRADED] - traded_so_far) / before
-    else:
-        money[b, TURNOVER] = 0.0
+                    units = 0.0  # exactly: order / price * price can miss by a rounding
+                cash -= spent
+                fees += fee
+                slippage += slip
+                traded += abs(order)
+                holdings[b, n, UNITS] = units
+                holdings[b, n, ENTRY] = entry
+            holdings[b, n, HELD] = held + 1.0 if units != 0.0 else 0.0
 
-    borrowed = max(-money[b, CASH], 0.0)
     paid = 0.0
+    borrowed = -cash if cash < 0.0 else 0.0
     for n in range(assets):
         value = holdings[b, n, UNITS] * fill[k, n]
         paid += carry[k, n] * value
-        borrowed += max(-value, 0.0)
+        if value < 0.0:
+            borrowed -= value
     interest = rules[BORROW] * years[k] * borrowed
-    money[b, CASH] -= paid + interest
-    money[b, CARRY] += paid
-    money[b, INTEREST] += interest
+    cash -= paid + interest
 
-    equity = money[b, CASH]
+    equity = cash
     for n in range(assets):
         equity += holdings[b, n, UNITS] * mark[k + 1, n]
-        if holdings[b, n, UNITS] != 0.0:
-            holdings[b, n, HELD] += 1.0
-        else:
-            holdings[b, n, HELD] = 0.0
+    share = equity / start
+    log_equity = np.log(share if share > SMALLEST_SHARE else SMALLEST_SHARE)
+    reward = log_equity - money[b, LOG_EQUITY]
+
+    money[b, CASH] = cash
     money[b, EQUITY] = equity
-    money[b, PEAK] = max(money[b, PEAK], equity)
-    money[b, LOG_EQUITY] = np.log(max(equity / money[b, START], SMALLEST_SHARE))
-    return money[b, LOG_EQUITY] - last_log_equity, equity <= ruin_level
+    if equity > money[b, PEAK]:
+        money[b, PEAK] = equity
+    money[b, LOG_EQUITY] = log_equity
+    money[b, TURNOVER] = traded / before if traded > 0.0 else 0.0
+    money[b, FEES] += fees
+    money[b, SLIPPAGE] += slippage
+    money[b, CARRY] += paid
+    money[b, INTEREST] += interest
+    money[b, TRADED] += traded
+    return reward, equity <= ruin_level
 
 
 @rule
