@@ -22,6 +22,7 @@ from configs.registry import check_name
 from configs.run import plain, write_json
 from data.market import Market
 from data.scaling import Scaler
+from data.splits import Split
 from encoders.batches import Windows
 from encoders.checkpoint import Checkpoint
 from encoders.embed import embed
@@ -75,6 +76,7 @@ class Bundle:
         return policy.to(device)
 
     def check_fits(self, market: Market) -> None:
+        """Refuse a market with other columns or another number of assets, by name."""
         if market.columns != self.scaler.columns:
             if sorted(market.columns) == sorted(self.scaler.columns):
                 raise UserError("this market has the columns that the bundle was trained on, but in another order: "
@@ -137,11 +139,22 @@ def table_for(market: Market, checkpoint: Checkpoint | None, agent: AgentConfig,
                       Windows(market, checkpoint.window, device))
 
 
+def spans_of(split: Split) -> dict[str, list[int]]:
+    """The rows that taught and the rows that chose."""
+    return {name: [span.start, span.stop] for name, span in (("train", split.train), ("valid", split.valid))}
+
+
 def scaler_settings(scaler: Scaler) -> dict[str, Any]:
     return {"columns": scaler.columns, "center": scaler.center.tolist(), "scale": scaler.scale.tolist(),
             "clip": scaler.clip}
 
 
 def scaler_from(stored: dict[str, Any]) -> Scaler:
-    return Scaler(tuple(stored["columns"]), np.array(stored["center"]), np.array(stored["scale"]),
-                  float(stored["clip"]))
+    scaler = Scaler(tuple(stored["columns"]), np.array(stored["center"], float), np.array(stored["scale"], float),
+                    float(stored["clip"]))
+    shape = (len(scaler.columns),)
+    if scaler.center.shape != shape or scaler.scale.shape != shape:
+        raise ValueError(f"a scaler of {shape[0]} columns holds {scaler.center.shape} and {scaler.scale.shape} numbers")
+    if not (np.isfinite(scaler.center).all() and (scaler.scale > 0).all() and scaler.clip > 0):
+        raise ValueError("a scaler must hold finite centres and scales above 0")
+    return scaler

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -10,15 +11,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure
 from tqdm import tqdm
 
-from agents.arena.plots import equity_figure
+from agents.plots import equity_figure
 from agents.policy import Policy
-from agents.weights import Weights, portable, save_weights
+from agents.weights import Weights, portable
 from configs.errors import UserError
 from data.market import Market
-from envs.account import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, START, TRADED
+from envs.account import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, START, TRADED, TURNOVER
 from envs.engine import Engine, EnvConfig
 from envs.metrics import Metrics, measure
-from envs.observations import account_names
 from envs.trading_env import observe
 
 PAID = [FEES, SLIPPAGE, CARRY, INTEREST]
@@ -43,21 +43,23 @@ class Validation:
         rewards = np.zeros((engine.accounts, self.steps))
         weights = np.zeros((engine.accounts, self.steps, assets))
         turnover = np.zeros((engine.accounts, self.steps))
-        names = account_names(engine.market.assets)
-        traded = names.index("turnover")
+        costs = np.zeros(engine.accounts)
         state, alive = None, np.ones(engine.accounts, bool)
         for k in range(self.steps):
             observation = observe(engine, "row", engine.rows, engine.observed)
             action, state = policy.predict(observation, state, deterministic=True)
             self._actions.write(action, target)
+            target[~alive] = 0.0
             engine.step(target)
             rewards[:, k] = np.where(alive, engine.reward, 0.0)
-            weights[:, k], turnover[:, k] = target, engine.observed[:, traded]
+            weights[:, k] = np.where(alive[:, None], engine.observed[:, :assets], 0.0)
+            turnover[:, k] = np.where(alive, engine.money[:, TURNOVER], 0.0)
+            costs = np.where(alive, engine.money[:, PAID].sum(axis=1), costs)
             alive &= ~engine.terminated
         equity = np.exp(np.concatenate([[0.0], rewards.ravel().cumsum()]))
-        costs = float((engine.money[:, PAID].sum(axis=1) / engine.money[:, START]).sum())
-        return equity, measure(equity, weights.reshape(-1, assets), turnover.ravel(), costs,
-                               engine.market.bars_per_year)
+        years = float(engine.years[: self.steps * engine.accounts].sum())
+        return equity, measure(equity, weights.reshape(-1, assets), turnover.ravel(),
+                               float(costs.sum() / engine.config.capital), years, engine.market.bars_per_year)
 
 
 class Watch(BaseCallback):
@@ -67,14 +69,16 @@ class Watch(BaseCallback):
     choose a lucky gambler over a policy that has learnt to stay out.
     """
 
-    def __init__(self, validation: Validation, steps: int, times: int, best: Path | None, progress: bool) -> None:
+    def __init__(self, validation: Validation, steps: int, times: int, keep: Callable[[Weights], None],
+                 progress: bool) -> None:
         super().__init__()
-        self.validation, self.steps, self.times, self.best_file = validation, steps, times, best
+        self.validation, self.steps, self.times, self.keep = validation, steps, times, keep
         self.best_score, self.best_step = -np.inf, 0
         self.best_weights: Weights = {}
         self._bar = tqdm(total=steps, desc="agent", unit=" steps", unit_scale=True, disable=not progress)
         self._episodes: list[np.ndarray] = []
         self._next = 0
+        self._started = time.perf_counter()
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:
@@ -115,13 +119,13 @@ class Watch(BaseCallback):
         if score > self.best_score:
             self.best_score, self.best_step = score, self.num_timesteps
             self.best_weights = portable(weights)
-            if self.best_file:
-                save_weights(self.best_weights, self.best_file)
+            self.keep(self.best_weights)
         updates = getattr(self.model, "_n_updates", 0)
         for name in ("total_return", "sharpe", "max_drawdown", "turnover", "exposure", "costs", "trades", "win_rate"):
             self.logger.record(f"valid/{name}", float(getattr(metrics, name)))
         self.logger.record("valid/growth_per_bar", growth)
         self.logger.record("time/updates", updates)
+        self.logger.record("time/steps_per_second", self.num_timesteps / (time.perf_counter() - self._started))
         figure = equity_figure({"validation": equity}, f"after {self.num_timesteps:,} steps, {updates:,} updates")
         self.logger.record("valid/equity", Figure(figure, close=True), exclude=("stdout", "log", "json", "csv"))
         self.logger.dump(self.num_timesteps)

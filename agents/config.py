@@ -21,6 +21,11 @@ class PPOConfig:
     clip_range: float = 0.2
     ent_coef: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.n_steps < 2 or self.batch < 2 or self.epochs < 1 or self.clip_range <= 0:
+            raise UserError("agent.ppo needs n_steps >= 2, batch >= 2, epochs >= 1 and clip_range > 0, found "
+                            f"{self.n_steps}, {self.batch}, {self.epochs}, {self.clip_range}")
+
 
 @dataclass(frozen=True)
 class A2CConfig:
@@ -28,6 +33,10 @@ class A2CConfig:
     """steps of each account between two updates"""
     gae_lambda: float = 0.95
     ent_coef: float = 0.001
+
+    def __post_init__(self) -> None:
+        if self.n_steps < 1:
+            raise UserError(f"agent.a2c.n_steps must be at least 1, found {self.n_steps}")
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,12 @@ class DQNConfig:
     """steps of all accounts between two updates of the target network"""
     tau: float = 0.01
     """share of the new weights taken over into the target network"""
+
+    def __post_init__(self) -> None:
+        if min(self.buffer, self.batch, self.gradient_steps, self.target_update) < 1 or not 0 < self.tau <= 1:
+            raise UserError("agent.dqn needs buffer, batch, gradient_steps and target_update >= 1 and 0 < tau <= 1, "
+                            f"found {self.buffer}, {self.batch}, {self.gradient_steps}, {self.target_update}, "
+                            f"{self.tau}")
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,8 @@ class AgentConfig:
         if min(self.steps, self.accounts, self.validations, self.threads, *self.net) < 1:
             raise UserError("agent.steps, accounts, validations, threads and net must be at least 1, found "
                             f"{self.steps}, {self.accounts}, {self.validations}, {self.threads}, {self.net}")
+        if not 0 <= self.lr_end <= 1:
+            raise UserError(f"agent.lr_end is a share of agent.lr, from 0 to 1, found {self.lr_end}")
         if not (self.lr > 0 and 0 <= self.gamma <= 1 and self.reward_scale > 0):
             raise UserError("agent needs lr > 0, 0 <= gamma <= 1 and reward_scale > 0, found "
                             f"{self.lr}, {self.gamma}, {self.reward_scale}")

@@ -69,6 +69,8 @@ class ExperimentConfig(Choice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.seed < 0:
+            raise UserError(f"seed must be at least 0, found {self.seed}")
         check_name("device", self.device, ("auto", "cpu", "cuda"))
         for member in self.ensemble:
             check_name("encoder", member, ENCODERS)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agents.feature_table import PUBLISHED, FeatureTable, TableLookup
 from configs.errors import UserError
+from encoders.layers import drop_nothing
 
 
 class EncoderLookup(nn.Module):
@@ -23,7 +24,10 @@ class EncoderLookup(nn.Module):
         super().__init__()
         assert table.model is not None
         assert table.windows is not None
-        self.model = copy.deepcopy(table.model)  # DQN's target network needs weights of its own
+        # a copy, for DQN's target network needs weights of its own; and without dropout, for noise between rollout and
+        # update would make PPO's ratios wrong from the start
+        self.model = copy.deepcopy(table.model)
+        drop_nothing(self.model)
         self.windows = table.windows
         self.dim = table.dim
         self.register_buffer("center", torch.from_numpy(table.scaler.center).float(), persistent=False)

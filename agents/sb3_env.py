@@ -31,11 +31,19 @@ class AccountsVecEnv(VecEnv):
         self._target = np.zeros((accounts, len(market.assets)))
         self._none: dict[str, Any] = {}
         super().__init__(accounts, observation_space(self.engine, observation), self._levels.space)
-        self.engine.reset([seed + b for b in range(accounts)])
+        self._streams: list[int] | None
+        self.engine.reset(self.seed(seed))
+        self._streams = None
+
+    def seed(self, seed: int | None = None) -> list[int]:
+        """Streams of its own for every seed: with seed + b, two seeds would share all accounts but one."""
+        drawn = np.random.SeedSequence(seed).generate_state(self.num_envs, np.uint64)
+        self._streams = [int(number) for number in drawn]
+        return self._streams
 
     def reset(self) -> dict[str, np.ndarray]:
-        self.engine.reset([seed for seed in self._seeds if seed is not None] or None)
-        self._reset_seeds()
+        self.engine.reset(self._streams)
+        self._streams = None
         return observe(self.engine, self.observation, self.engine.rows, self.engine.observed)
 
     def step_async(self, actions: np.ndarray) -> None:

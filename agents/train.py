@@ -8,12 +8,13 @@ import torch
 
 from agents import ALGOS
 from agents.algos import common_arguments, policy_kwargs
-from agents.bundle import WEIGHTS, Bundle, table_for
+from agents.bundle import Bundle, spans_of, table_for
 from agents.callbacks import Validation, Watch
 from agents.config import AgentConfig
 from agents.feature_table import publish
 from agents.sb3_env import AccountsVecEnv
 from agents.weights import Weights
+from configs.errors import UserError
 from configs.registry import lookup
 from data.dataset import Dataset
 from encoders.checkpoint import Checkpoint
@@ -39,13 +40,19 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
     model = make(accounts, agent, kwargs, common_arguments(device, seed, folder and folder / "tensorboard"))
 
     def bundle(weights: Weights) -> Bundle:
-        spans = {name: [span.start, span.stop] for name, span in (("train", split.train), ("valid", split.valid))}
-        return Bundle(algo, agent, env, window, dataset.scaler, table.scaler, spans, market.fingerprint, market.assets,
-                      seed, weights, checkpoint)
+        return Bundle(algo, agent, env, window, dataset.scaler, table.scaler, spans_of(split), market.fingerprint,
+                      market.assets, seed, weights, checkpoint)
 
-    if folder:
-        bundle({}).save(folder / "bundle")
-    watch = Watch(Validation(market, env, window, split.valid), agent.steps, agent.validations,
-                  folder and folder / "bundle" / WEIGHTS, progress)
-    model.learn(agent.steps, callback=watch, log_interval=50, tb_log_name=algo)
+    def keep(weights: Weights) -> None:
+        if folder:
+            bundle(weights).save(folder / "bundle")
+
+    watch = Watch(Validation(market, env, window, split.valid), agent.steps, agent.validations, keep, progress)
+    try:
+        model.learn(agent.steps, callback=watch, log_interval=50, tb_log_name=algo)
+    except ValueError as error:
+        if "nan" not in str(error):
+            raise
+        raise UserError(f"the policy's outputs are not numbers after {model.num_timesteps} steps: lower agent.lr "
+                        f"({agent.lr}); the best weights so far, of step {watch.best_step}, are kept") from None
     return bundle(watch.best_weights)

@@ -1,4 +1,4 @@
-"""What a process that trains sets before numerical libraries are loaded."""
+"""What a process that trains sets for itself before torch is loaded."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ KEPT = 512 * 2**20
 
 
 def prepare() -> None:
-    """Idle threads sleep, and freed memory is kept for the next step.
+    """One thread, asleep when idle; freed memory is kept for the next step.
 
     Two spinning OpenMP threads beside another busy process made a training epoch twenty times slower; and by default
     glibc hands large blocks back at each step and has every page faulted in anew. The user's own variables win.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums depend on the number of threads, and so would every result
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # not glibc: nothing to set

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +51,10 @@ class Market:
         if not (np.isfinite(self.prices).all() and (money > 0).all()):
             row = int(np.argmin((np.isfinite(self.prices).all(axis=2) & (money > 0).all(axis=2)).all(axis=1)))
             raise UserError(f"prices must be positive and finite: row {row} ({self.time[row]}) is not")
-        if self.bars_per_year <= 0:
+        if not np.isfinite(self.carry).all():
+            row = int(np.argmin(np.isfinite(self.carry).all(axis=1)))
+            raise UserError(f"carry must be finite: row {row} ({self.time[row]}) is not")
+        if not self.bars_per_year > 0:
             raise UserError(f"bars_per_year must be positive, found {self.bars_per_year}")
         self._check_features()
 
@@ -124,7 +128,7 @@ class Market:
                 arrays = {field.name: stored[field.name] for field in fields(cls)}
         except FileNotFoundError:
             raise UserError(f"no market at {path}") from None
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} is not a saved market: {error}") from None
         arrays["assets"] = tuple(arrays["assets"].tolist())
         arrays["columns"] = tuple(arrays["columns"].tolist())

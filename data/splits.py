@@ -47,9 +47,14 @@ def chronological(rows: int, horizon: int, window: int, config: SplitConfig) -> 
     first = int(np.floor(rows * (1 - config.valid - config.test) + 0.5))
     second = int(np.floor(rows * (1 - config.test) + 0.5))
     split = Split(slice(0, first), slice(first + gap, second), slice(second + gap, rows), gap)
+    check_spans(split, rows, horizon, window)
+    return split
+
+
+def check_spans(split: Split, rows: int, horizon: int, window: int) -> None:
+    """Refuse a span that could not hold a labelled window."""
     for name in ("train", "valid", "test"):
         span = getattr(split, name)
         if span.stop - span.start < window + horizon:
             raise UserError(f"too few rows: {rows} bars leave {max(span.stop - span.start, 0)} for {name}, fewer than "
-                            f"window {window} + horizon {horizon}; give more data or a smaller window")
-    return split
+                            f"window {window} + horizon {horizon}; give more data, or a smaller window or embargo")

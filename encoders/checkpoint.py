@@ -28,7 +28,7 @@ from encoders.config import EncoderConfig
 from encoders.heads import TargetScale
 from encoders.model import ForecastModel
 
-FORMAT = 1  # of the JSON; raise it when the meaning of a key or of the weights changes
+FORMAT = 2  # of the JSON; raise it when the meaning of a key or of the weights changes
 SETTINGS, WEIGHTS = "checkpoint.json", "weights.safetensors"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
 
+from configs.errors import UserError
 from data.labels import Labels
 from data.market import Market
 from data.scaling import Scaler
@@ -32,9 +34,12 @@ def pretrained(market: Market, labels: Labels, split: Split, scaler: Scaler, win
     """The fitting checkpoint in `cache`, or a new one that is saved there."""
     folder = cache / checkpoint_key(market, labels, split, window, encoder_config, config, seed)
     if (folder / SETTINGS).exists():
-        checkpoint = Checkpoint.load(folder)
-        checkpoint.check_fits(market, scaler, window)
-        return checkpoint
+        try:
+            checkpoint = Checkpoint.load(folder)
+            checkpoint.check_fits(market, scaler, window)
+            return checkpoint
+        except UserError as error:  # a cache is no more than a shortcut
+            print(f"pretraining {encoder_config.name} anew: {error}", file=sys.stderr)
     checkpoint = pretrain(market, labels, split, scaler, window, encoder_config, config, device, log_dir, seed,
                           progress)
     checkpoint.save(folder)

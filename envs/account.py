@@ -5,7 +5,8 @@ the SB3 adapter all run it; a slow ledger written separately in `tests/envs/ledg
 
 One step, from the close of the decision row to the next decision row's close:
 
-1. Equity is taken at the fill price (the next open). At or below the ruin level no order is sent any more.
+1. Equity is taken at the fill price (the next open). At or below the ruin level the account ends there: everything is
+   closed at the open.
 2. Each asset is traded to its target weight *of the equity left after costs*, so that a weight of 1 leaves cash at zero
    and never below. A buyer pays `open * (1 + slip)`, a seller gets `open * (1 - slip)`, where slip is half the spread
    plus slippage; the taker fee is charged on what was paid or received. Orders smaller than `min_trade` of equity are
@@ -112,7 +113,11 @@ def trade_and_mark(b, k, target, money, holdings, fill, mark, carry, years, rule
         before += holdings[b, n, UNITS] * fill[k, n]
 
     fees = slippage = traded = 0.0
-    if before > ruin_level:
+    if before <= ruin_level:
+        cash = before
+        for n in range(assets):
+            holdings[b, n, UNITS] = holdings[b, n, HELD] = 0.0
+    else:
         equity = equity_after_costs(b, k, target, holdings, fill, before, rules)
         for n in range(assets):
             units, entry, held = holdings[b, n, UNITS], holdings[b, n, ENTRY], holdings[b, n, HELD]
@@ -157,7 +162,7 @@ def trade_and_mark(b, k, target, money, holdings, fill, mark, carry, years, rule
     money[b, CARRY] += paid
     money[b, INTEREST] += interest
     money[b, TRADED] += traded
-    return reward, equity <= ruin_level
+    return reward, before <= ruin_level or equity <= ruin_level
 
 
 @rule
@@ -234,6 +239,8 @@ def step_accounts(target, autoreset, starts, length, streams, money, holdings, c
     """One step of every account; with `autoreset`, one that is done is opened anew and its end kept in `final_*`."""
     for b in range(len(rows)):
         k = clock[b, DECISION]
+        if k + 1 >= len(decision_rows):
+            raise IndexError("the span is over: reset the engine before the next step")
         reward[b], ruined = trade_and_mark(b, k, target, money, holdings, fill, mark, carry, years, rules)
         clock[b, DECISION] = k + 1
         clock[b, AGE] += 1

@@ -37,7 +37,7 @@ def sharpe(returns: np.ndarray, bars_per_year: float) -> np.ndarray:
     return np.where(moved, mean / np.where(moved, deviation, 1.0), 0.0) * np.sqrt(bars_per_year)
 
 
-def measure(equity: np.ndarray, weights: np.ndarray, turnover: np.ndarray, costs: float,
+def measure(equity: np.ndarray, weights: np.ndarray, turnover: np.ndarray, costs: float, years: float,
             bars_per_year: float) -> Metrics:
     """Metrics of one account.
 
@@ -46,14 +46,15 @@ def measure(equity: np.ndarray, weights: np.ndarray, turnover: np.ndarray, costs
         weights: (K, N) held over each step.
         turnover: (K,) value traded over equity in each step.
         costs: everything paid, in the unit of equity.
-        bars_per_year: steps in a year; 8760 for hourly bars.
+        years: time that passed, gaps in the data included; what is annual is per year of it.
+        bars_per_year: bars in a year, 8760 for hourly ones; Sharpe, Sortino and volatility count a step across a gap
+            as one bar.
 
-    >>> flat = measure(np.full(4, 100.0), np.zeros((3, 1)), np.zeros(3), 0.0, bars_per_year=8760)
+    >>> flat = measure(np.full(4, 100.0), np.zeros((3, 1)), np.zeros(3), 0.0, years=3 / 8760, bars_per_year=8760)
     >>> flat.total_return, flat.sharpe, flat.max_drawdown
     (0.0, 0.0, 0.0)
     """
     returns = returns_of(equity)
-    years = len(returns) / bars_per_year
     growth = equity[-1] / equity[0]
     annual = growth ** (1 / years) - 1 if growth > 0 else -1.0
     drawdown = float(np.max(1 - equity / np.maximum.accumulate(equity)))

@@ -142,8 +142,7 @@ class TradingEnv(gym.Env[Any, Any]):
 
     def _info(self) -> dict[str, float]:
         money = self.engine.money[0].tolist()
-        return {"equity": money[EQUITY], "turnover": money[TURNOVER], "fees": money[FEES],
-                "slippage": money[SLIPPAGE], "carry": money[CARRY], "interest": money[INTEREST]}
+        return {name: money[column] for name, column in MONEY_IN_INFO.items()}
 
     def render(self) -> str | None:
         if self.render_mode is None:

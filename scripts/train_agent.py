@@ -31,6 +31,8 @@ def main() -> None:
     run.note(market=market.fingerprint, columns=market.columns, dropped=dataset.dropped, device=device)
     print(f"market {market.fingerprint}: {len(market):,} bars of {', '.join(market.assets)}, "
           f"{len(market.columns)} features, on {device}")
+    if device == "cpu" and config.preset == "full":
+        print(f"the full preset is meant for a GPU: {config.agent.steps:,} agent steps take hours on a CPU")
     if dataset.dropped:
         print(f"left out, for the source does not have them: {', '.join(dataset.dropped)} features")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from agents.arena.plots import equity_figure, save_figure
 from agents.arena.rollout import Track
 from agents.arena.statistics import BootstrapConfig, interval, resample
+from agents.plots import equity_figure, save_figure
 from configs.run import write_json
 from envs.metrics import returns_of
 
@@ -58,8 +58,7 @@ def compare(tracks: Sequence[Track], config: BootstrapConfig) -> Report:
     table = pd.DataFrame(rows).sort_values(["total_return", "contestant"], ascending=[False, True])
     span = tracks[0].rows
     first, last = (np.datetime_as_string(tracks[0].time[at], unit="m") for at in (0, -1))
-    years = returns.shape[1] / tracks[0].bars_per_year
-    about = (f"Test rows {span.start} to {span.stop - 1} ({first} to {last} UTC, {years:.2f} years), looked at once. "
+    about = (f"Test rows {span.start} to {span.stop - 1} ({first} to {last} UTC, {tracks[0].years:.2f} years). "
              f"After fees, spread, slippage, carry and interest. Intervals: {config.level:.0%}, stationary bootstrap, "
              f"{config.draws} draws, mean block {config.block:g} bars. One seed each: the intervals hold the luck of "
              f"this period, not of training.")

@@ -12,7 +12,7 @@ from configs.errors import UserError
 from data.market import CLOSE, Market
 from envs.account import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, TURNOVER, UNITS
 from envs.actions import LevelActions, WeightActions
-from envs.engine import Engine, EnvConfig
+from envs.engine import SECONDS_PER_YEAR, Engine, EnvConfig
 from envs.metrics import Metrics, measure
 from envs.trading_env import observe
 
@@ -41,8 +41,14 @@ class Track:
     bars_per_year: float
 
     @property
+    def years(self) -> float:
+        """Time that passed, gaps included."""
+        return float((self.time[-1] - self.time[0]) / np.timedelta64(1, "s") / SECONDS_PER_YEAR)
+
+    @property
     def metrics(self) -> Metrics:
-        return measure(self.equity, self.weights, self.turnover, float(self.costs.sum()), self.bars_per_year)
+        return measure(self.equity, self.weights, self.turnover, float(self.costs.sum()), self.years,
+                       self.bars_per_year)
 
 
 def compete(contestants: Mapping[str, Contestant], market: Market, config: EnvConfig, window: int, rows: slice

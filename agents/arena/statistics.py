@@ -21,9 +21,9 @@ class BootstrapConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.draws < 100 or self.block < 1 or not 0 < self.level < 1:
-            raise UserError(f"bootstrap needs draws >= 100, block >= 1 and 0 < level < 1, found {self.draws}, "
-                            f"{self.block}, {self.level}")
+        if self.draws < 100 or self.block < 1 or not 0 < self.level < 1 or self.seed < 0:
+            raise UserError("bootstrap needs draws >= 100, block >= 1, 0 < level < 1 and seed >= 0, found "
+                            f"{self.draws}, {self.block}, {self.level}, {self.seed}")
 
 
 def stationary_indices(length: int, draws: int, block: float, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from agents.arena.report import ENSEMBLE, Report, compare, draw
 from agents.arena.rollout import Contestant, Track, compete
 from agents.arena.statistics import BootstrapConfig
-from agents.bundle import Bundle
+from agents.bundle import Bundle, spans_of
 from agents.strategies import STRATEGIES
 from agents.strategies.signal import tuned
 from agents.weights import digest
@@ -29,7 +29,8 @@ def supervised(forecasts: Mapping[str, Forecast], dataset: Dataset, env: EnvConf
             for name, forecast in members.items()}
 
 
-def agents_of(bundles: Sequence[Bundle], dataset: Dataset, device: str, cache: Path | None) -> dict[str, Contestant]:
+def agents_of(bundles: Sequence[Bundle], dataset: Dataset, window: int, device: str, cache: Path | None
+              ) -> dict[str, Contestant]:
     """Trained agents under names of their own; two of a kind are told apart by seed, then by number."""
     found: dict[str, Contestant] = {}
     met: set[str] = set()
@@ -38,6 +39,11 @@ def agents_of(bundles: Sequence[Bundle], dataset: Dataset, device: str, cache: P
         if bundle.market != dataset.market.fingerprint:
             raise UserError(f"{bundle.name} was trained on market {bundle.market}, this one is "
                             f"{dataset.market.fingerprint}: compare agents of one market and one split only")
+        spans = spans_of(dataset.split)
+        if bundle.trained != spans or bundle.window != window:
+            raise UserError(f"{bundle.name} was trained on rows {bundle.trained['train']} and chosen on "
+                            f"{bundle.trained['valid']} with a window of {bundle.window}, but here these are "
+                            f"{spans['train']}, {spans['valid']} and {window}: it may have seen the test rows")
         if (weights := digest(bundle.weights)) in met:
             raise UserError(f"{bundle.name} (seed {bundle.seed}) was given twice; give each run once")
         met.add(weights)
@@ -58,7 +64,7 @@ def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], d
                  window: int, bootstrap: BootstrapConfig, folder: Path, device: str = "cpu", cache: Path | None = None
                  ) -> tuple[Report, list[Track]]:
     """Run everybody over the test rows once; table and picture are left in `folder`."""
-    everyone = {**agents_of(bundles, dataset, device, cache), **supervised(forecasts, dataset, env, window),
+    everyone = {**agents_of(bundles, dataset, window, device, cache), **supervised(forecasts, dataset, env, window),
                 **baselines(dataset)}
     tracks = compete(everyone, dataset.market, env, window, dataset.split.test)
     report = compare(tracks, bootstrap)

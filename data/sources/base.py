@@ -71,7 +71,7 @@ class RawData:
     @property
     def bar(self) -> pd.Timedelta:
         """The time between two closes."""
-        return pd.Timedelta(days=365) / self.bars_per_year
+        return (pd.Timedelta(days=365) / self.bars_per_year).round("us")
 
 
 def values_of(table: pd.DataFrame) -> list[str]:

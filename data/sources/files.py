@@ -94,6 +94,9 @@ def read_table(path: Path) -> pd.DataFrame:
     if not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index()
     table.columns = [str(name).lower() for name in table.columns]
+    if not table.columns.is_unique:
+        twice = table.columns[table.columns.duplicated()][0]
+        raise UserError(f"{path} has the column {twice!r} twice (capitals make no difference); keep one")
     if len(table) < 2:
         raise UserError(f"{path} has {len(table)} rows; bars need at least 2")
     return table

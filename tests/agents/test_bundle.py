@@ -176,8 +176,24 @@ def test_the_arena_refuses_a_market_that_was_split_and_scaled_otherwise(bundle, 
     """The same columns, but scaled on other training rows: the numbers mean something else to these weights."""
     other = load_dataset(replace(DATA, split=SplitConfig(valid=0.35, test=0.35, embargo=4)))
     assert not np.array_equal(other.scaler.scale, simulated.scaler.scale)
-    assert simulated.market.fingerprint in refusal(agents_of, [bundle], other, "cpu", None)
-    assert "given twice" in refusal(agents_of, [bundle] * 3, simulated, "cpu", None)
+    assert simulated.market.fingerprint in refusal(agents_of, [bundle], other, WINDOW, "cpu", None)
+    assert "given twice" in refusal(agents_of, [bundle] * 3, simulated, WINDOW, "cpu", None)
+
+
+def test_an_agent_that_was_chosen_on_test_rows_or_saw_other_windows_is_refused(bundle, simulated):
+    """The market is the same to the bit, so its fingerprint cannot tell."""
+    valid = bundle.trained["valid"]
+    late = replace(bundle, trained={**bundle.trained, "valid": [valid[0], valid[1] + 100]})
+    assert "test rows" in refusal(agents_of, [late], simulated, WINDOW, "cpu", None)
+    assert "window" in refusal(agents_of, [replace(bundle, window=WINDOW + 1)], simulated, WINDOW, "cpu", None)
+
+
+def test_a_scaler_without_scales_is_refused(folder):
+    stored = json.loads((folder / SETTINGS).read_text())
+    for wrong in ([0.0] * len(stored["table_scaler"]["scale"]), [1.0]):
+        stored["table_scaler"]["scale"] = wrong
+        (folder / SETTINGS).write_text(json.dumps(stored))
+        assert "damaged" in refusal(Bundle.load, folder)
 
 
 def test_a_new_market_of_the_same_kind_is_welcome(bundle, simulated):

@@ -167,3 +167,15 @@ def test_a_stop_half_way_leaves_a_bundle_that_acts(simulated, tmp_path, monkeypa
     rows = observations(simulated.market, simulated.split.test)
     actions, _ = Bundle.load(tmp_path / "bundle").policy(simulated.market).predict(rows, deterministic=True)
     assert len(actions) == len(rows["row"])
+
+
+def test_finetuning_starts_from_ratios_of_one(simulated, encoder_of):
+    """No dropout between rollout and update: before any step the policy that acts is the policy that learns."""
+    agent = replace(AGENT, finetune=True)
+    table = table_for(simulated.market, encoder_of("transformer"), agent, "cpu", None,
+                      simulated.market.decision_rows(WINDOW, simulated.split.train))
+    lookup = EncoderLookup(table)
+    rows = torch.from_numpy(simulated.market.decision_rows(WINDOW)[:16])
+    acting = lookup.eval()(rows)
+    assert torch.equal(lookup.train()(rows), acting)
+    assert acting.requires_grad

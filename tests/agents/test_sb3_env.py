@@ -34,8 +34,8 @@ def test_it_equals_the_vector_env(action, assets, observation):
     plain = TradingVectorEnv(ACCOUNTS, market, WINDOW, SPAN, config, observation)
     assert ours.observation_space == plain.single_observation_space
     assert ours.action_space == plain.single_action_space
-    ours.seed(40)
-    seen, (expected, _) = ours.reset(), plain.reset(seed=40)
+    seeds = list(ours.seed(40))
+    seen, (expected, _) = ours.reset(), plain.reset(seed=seeds)
     same(seen, expected)
     plain.action_space.seed(1)
     ended = 0
@@ -55,6 +55,13 @@ def test_it_equals_the_vector_env(action, assets, observation):
             assert infos[b]["TimeLimit.truncated"] == truncated[b] == (not terminated[b])
             assert infos[b]["final_money"][EQUITY] == final["final_info"]["equity"][b]
     assert ended >= 3 * ACCOUNTS
+
+
+def test_two_seeds_share_no_accounts():
+    """With seed + b as an account's seed, the accounts of seed 1 would be those of seed 0, moved by one."""
+    market, config = random_market(3000, 1), EnvConfig(episode=17)
+    starts = [AccountsVecEnv(market, config, 200, WINDOW, slice(0, 3000), seed=seed).engine.rows for seed in (0, 1)]
+    assert (starts[0][1:] == starts[1][:-1]).mean() < 0.1
 
 
 def test_the_seed_of_the_constructor_and_of_seed_mean_the_same():

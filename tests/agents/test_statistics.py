@@ -111,7 +111,7 @@ EQUITY = np.array([100.0, 110.0, 99.0, 108.9])  # +10 %, -10 %, +10 %
 
 def test_metrics_by_hand():
     weights = np.array([[1.0], [-0.5], [0.0]])
-    found = measure(EQUITY, weights, np.array([1.0, 1.5, 0.0]), costs=2.0, bars_per_year=3.0)
+    found = measure(EQUITY, weights, np.array([1.0, 1.5, 0.0]), costs=2.0, years=1.0, bars_per_year=3.0)
     assert found.total_return == pytest.approx(0.089)
     assert found.annual_return == pytest.approx(0.089)  # three bars are one year
     deviation = np.sqrt((2 * (0.1 - 1 / 30) ** 2 + (-0.1 - 1 / 30) ** 2) / 2)  # ddof = 1
@@ -129,18 +129,18 @@ def test_metrics_by_hand():
 
 
 def test_drawdown_counts_from_the_start():
-    falling = measure(np.array([100.0, 80.0, 90.0]), np.ones((2, 1)), np.zeros(2), 0.0, HOURS)
+    falling = measure(np.array([100.0, 80.0, 90.0]), np.ones((2, 1)), np.zeros(2), 0.0, 2 / HOURS, HOURS)
     assert falling.max_drawdown == pytest.approx(0.2)
 
 
 def test_a_year_is_compounded():
-    doubled = measure(np.array([1.0, np.sqrt(2), 2.0]), np.ones((2, 1)), np.zeros(2), 0.0, bars_per_year=4.0)
+    doubled = measure(np.array([1.0, np.sqrt(2), 2.0]), np.ones((2, 1)), np.zeros(2), 0.0, years=0.5, bars_per_year=4.0)
     assert doubled.annual_return == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("equity", [np.full(5, 100.0), 100 * 1.01 ** np.arange(5)])
 def test_where_nothing_varies_ratios_are_zero_and_not_infinite(equity):
-    found = measure(equity, np.zeros((4, 1)), np.zeros(4), 0.0, HOURS)
+    found = measure(equity, np.zeros((4, 1)), np.zeros(4), 0.0, 4 / HOURS, HOURS)
     assert (found.sharpe, found.sortino, found.calmar, found.max_drawdown, found.win_rate) == (0, 0, 0, 0, 0)
 
 

@@ -13,7 +13,7 @@ import torch
 from configs.errors import UserError
 from data.scaling import Scaler
 from encoders import ENCODERS
-from encoders.checkpoint import SETTINGS, WEIGHTS, Checkpoint, digest
+from encoders.checkpoint import FORMAT, SETTINGS, WEIGHTS, Checkpoint, digest
 from encoders.heads import TargetScale
 from encoders.model import ForecastModel
 from tests.encoders.planted import WINDOW, Pieces, tiny
@@ -78,7 +78,7 @@ def test_damage_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     settings = (folder / SETTINGS).read_text()
     (folder / SETTINGS).write_text(settings[: len(settings) // 2])
     refused(folder, "checkpoint.json is damaged")
-    (folder / SETTINGS).write_text(settings.replace('"format": 1', '"format": 99'))
+    (folder / SETTINGS).write_text(settings.replace(f'"format": {FORMAT}', '"format": 99'))
     refused(folder, "format 99")
     stored = json.loads(settings)
     del stored["window"]

@@ -24,7 +24,9 @@ class Ledger:
         for units, mark, price in zip(self.units, marks, opens):
             self.gains += units * (price - mark)
         before = self.cash + sum(u * p for u, p in zip(self.units, opens))
-        if before > self.ruin * self.capital:
+        if before <= self.ruin * self.capital:
+            self.cash, self.units = before, [0.0] * len(self.units)
+        else:
             sent = [self._worth_sending(n, w, opens[n], before) for n, w in enumerate(weights)]
             after = self._equity_after(weights, opens, before, sent)
             for n, weight in enumerate(weights):
@@ -41,7 +43,7 @@ class Ledger:
         for units, price, close in zip(self.units, opens, closes):
             self.gains += units * (close - price)
         self.equity = self.cash + sum(u * c for u, c in zip(self.units, closes))
-        self.ruined = self.equity <= self.ruin * self.capital
+        self.ruined = min(before, self.equity) <= self.ruin * self.capital
         return math.log(max(self.equity, 0.001 * self.capital) / last)
 
     def _worth_sending(self, n: int, weight: float, price: float, before: float) -> bool:

@@ -36,7 +36,7 @@ def arguments(kind, **more):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name_of)
-def test_both_checkers_pass_without_a_warning(kind):
+def test_both_checkers_pass_without_a_warning_but_advice_on_pictures(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # SB3 knows pictures and flat vectors; a window is neither, and its advice on pictures is the one we decline

@@ -145,6 +145,28 @@ def test_ruin_ends_the_episode_and_its_loss_is_paid():
     assert engine.reward[0] == pytest.approx(np.log(0.001))
 
 
+def test_ruin_at_the_open_is_final_even_if_the_close_recovers():
+    """Short at 10; the next open is 25, the close 10 again: whoever had nothing left at the open was sold out there."""
+    opens = np.array([[10.0], [10.0], [25.0], [10.0]])
+    engine = Engine(market_of(opens, np.full((4, 1), 10.0)), EnvConfig(costs=CostConfig.flat_fee(0.0), capital=100.0),
+                    1, window=1)
+    engine.reset([0])
+    engine.step(np.array([[-1.0]]))
+    engine.step(np.array([[-1.0]]))
+    assert engine.terminated[0]
+    assert engine.money[0, EQUITY] == pytest.approx(-50.0)
+    assert engine.holdings[0, 0, UNITS] == 0
+
+
+def test_a_step_past_the_span_is_refused():
+    engine = Engine(random_market(3), EnvConfig(), accounts=1, window=1)
+    engine.reset([0])
+    engine.step(np.zeros((1, 1)))
+    engine.step(np.zeros((1, 1)))
+    with pytest.raises(IndexError, match="span is over"):
+        engine.step(np.zeros((1, 1)))
+
+
 def test_across_a_gap_the_order_fills_at_the_first_open_and_the_position_is_held():
     rows, window = 12, 3
     closes = 10.0 + np.arange(rows)[:, None]
