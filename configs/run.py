@@ -6,6 +6,7 @@ import dataclasses
 import json
 import platform
 import shlex
+import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -41,10 +42,17 @@ def versions() -> dict[str, str]:
 
 
 class Run:
-    """A folder that is written as the work goes on, so that a stop half-way leaves a readable record."""
+    """A folder that is written as the work goes on, so that a stop half-way leaves a readable record.
+
+    An earlier run of the same name is kept beside it as `<name>.before`; the one before that goes.
+    """
 
     def __init__(self, folder: Path, config: Any, seed: int) -> None:
         self.folder = folder
+        if (folder / "run.json").exists():
+            before = folder.with_name(folder.name + ".before")
+            shutil.rmtree(before, ignore_errors=True)
+            folder.rename(before)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False))
         (folder / "command.txt").write_text(shlex.join([Path(sys.executable).name, *sys.argv]) + "\n")

@@ -11,7 +11,7 @@ from configs.errors import UserError
 class LevelActions:
     """Each asset holds one of a few target weights: `Discrete(L)` for one asset, `MultiDiscrete` for several."""
 
-    def __init__(self, levels: tuple[float, ...], assets: int) -> None:
+    def __init__(self, levels: tuple[float, ...], gross: float, assets: int) -> None:
         if len(levels) < 2 or len(set(levels)) != len(levels) or not np.isfinite(levels).all():
             raise UserError(f"env.levels needs at least two different weights, found {levels}")
         self.levels = np.array(levels)
@@ -19,7 +19,7 @@ class LevelActions:
         self.space: spaces.Space = (
             spaces.Discrete(len(levels)) if assets == 1 else spaces.MultiDiscrete([len(levels)] * assets)
         )
-        self.assets = assets
+        self.gross = gross
 
     def write(self, action: np.ndarray, target: np.ndarray) -> None:
         """`action` (B,) or (B, N) of level numbers into `target` (B, N)."""
@@ -31,6 +31,8 @@ class LevelActions:
             raise UserError(f"an action must be a whole number from 0 to {len(self.levels) - 1} (weights "
                             f"{self.levels.tolist()}), found {np.asarray(action).tolist()}")
         np.take(self.levels, numbers, out=target)
+        if target.shape[1] > 1:  # one level alone is within the limit, which the config has checked
+            shrink(target, self.gross)
 
 
 class WeightActions:
@@ -48,5 +50,11 @@ class WeightActions:
         slack = 1e-6  # float32 actions at the border
         if not ((weights >= self.low - slack) & (weights <= self.high + slack)).all():  # NaN fails as well
             raise UserError(f"target weights must lie in [{self.low}, {self.high}], found {weights.tolist()}")
-        held = np.abs(weights).sum(axis=1, keepdims=True)
-        np.divide(weights, np.maximum(held / self.gross, 1.0), out=target)
+        target[:] = weights
+        shrink(target, self.gross)
+
+
+def shrink(target: np.ndarray, gross: float) -> None:
+    """Scale each account's weights (B, N) down, all alike, until their absolute sum is within `gross`."""
+    held = np.abs(target).sum(axis=1, keepdims=True)
+    np.divide(target, np.maximum(held / gross, 1.0), out=target)

@@ -43,7 +43,7 @@ class EnvConfig:
     high: float = 1.0
     """largest target weight (action weights)"""
     gross: float = 1.0
-    """largest sum of absolute target weights (action weights)"""
+    """largest sum of absolute target weights; a wish for more is shrunk, all weights alike"""
     capital: float = 10_000.0
     """cash an account starts with"""
     ruin: float = 0.05
@@ -56,14 +56,22 @@ class EnvConfig:
         if self.capital <= 0 or not 0 < self.ruin < 1 or self.episode < 1:
             raise UserError("env needs capital > 0, 0 < ruin < 1 and episode >= 1, found "
                             f"{self.capital}, {self.ruin}, {self.episode}")
-        heaviest = max(map(abs, (*self.levels, self.low, self.high)))
-        if heaviest * self.costs.per_unit > 0.5:
-            raise UserError(f"a weight of {heaviest} at {self.costs.per_unit * 1e4:g} bps costs half the account per "
-                            "trade; lower env.levels or env.costs")
+        heaviest = max(map(abs, self.reach))
+        if heaviest > self.gross:
+            raise UserError(f"a weight of {heaviest:g} is more than env.gross {self.gross:g} allows; raise env.gross "
+                            "to trade with leverage, or lower the weight")
+        if self.gross * self.costs.per_unit > 0.5:
+            raise UserError(f"gross weights of {self.gross:g} at {self.costs.per_unit * 1e4:g} bps cost half the "
+                            "account per trade; lower env.gross or env.costs")
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Smallest and largest weight of an asset that an action can ask for."""
+        return (min(self.levels), max(self.levels)) if self.action == "levels" else (self.low, self.high)
 
     def actions(self, assets: int) -> LevelActions | WeightActions:
         if self.action == "levels":
-            return LevelActions(self.levels, assets)
+            return LevelActions(self.levels, self.gross, assets)
         return WeightActions(self.low, self.high, self.gross, assets)
 
 

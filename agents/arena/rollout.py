@@ -63,13 +63,14 @@ def compete(contestants: Mapping[str, Contestant], market: Market, config: EnvCo
     equity[0] = engine.money[:, EQUITY]
     target, states = np.zeros((count, assets)), [None] * count
     alive = np.ones(count, bool)
+    reach = min(config.reach[0], 0.0), max(config.reach[1], 0.0)
     for k in range(steps):
         observation = observe(engine, "row", engine.rows, engine.observed)
         for b, (name, contestant) in enumerate(contestants.items()):
             own = {key: value[b : b + 1] for key, value in observation.items()}
             action, states[b] = contestant.policy.predict(own, states[b], np.array([k == 0]), deterministic=True)
-            if contestant.actions is None:
-                target[b] = action
+            if contestant.actions is None:  # nobody holds what the env would not let an agent hold
+                target[b] = np.clip(action, *reach)
             else:
                 contestant.actions.write(action, target[b : b + 1])
             if not np.isfinite(target[b]).all():

@@ -1,7 +1,8 @@
 """Trading an encoder's own forecast: enter when it is sure enough, leave when it no longer is.
 
 The opponent must be strong for a comparison to mean anything, so it gets what the agents get: the same features and
-costs, and its thresholds chosen on the same validation rows, after costs, all candidates at once in one engine.
+costs, the same limits on weights, and thresholds chosen on the same validation rows, after costs, all candidates at
+once in one engine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ NEVER = 2.0  # a score lies in [-1, 1]
 class Thresholds:
     enter: np.ndarray  # (B, 1) score beyond which a position is opened
     exit: np.ndarray  # (B, 1) score below which it is closed
-    short: bool
+    low: float = -1.0  # weight of a full short, as far as the env allows one
+    high: float = 1.0  # weight of a full long
 
 
 class SignalPolicy:
@@ -44,9 +46,8 @@ class SignalPolicy:
         enter, leave = self.thresholds.enter, self.thresholds.exit
         target = np.where(held * score > leave, held, 0.0)
         target = np.where(score > enter, 1.0, np.where(score < -enter, -1.0, target))
-        if not self.thresholds.short:
-            target = np.maximum(target, 0.0)
-        return target / assets, state
+        weights = np.where(target > 0, self.thresholds.high, -min(self.thresholds.low, 0.0)) * target
+        return weights / assets, state
 
 
 def score_of(forecast: Forecast) -> np.ndarray:
@@ -60,8 +61,8 @@ def tuned(forecast: Forecast, market: Market, config: EnvConfig, window: int, ro
     seen = np.abs(score[market.decision_rows(window, rows)])
     enters = np.unique(np.quantile(seen, ENTER_SHARES))
     pairs = np.array([(NEVER, 1.0)] + [(enter, share * enter) for enter in enters for share in EXIT_SHARES])
-    short = min(config.levels if config.action == "levels" else (config.low,)) < 0
-    candidates = Thresholds(pairs[:, :1], pairs[:, 1:], short)
+    low, high = config.reach
+    candidates = Thresholds(pairs[:, :1], pairs[:, 1:], low, high)
     policy = SignalPolicy(score, candidates)
     engine = Engine(market, config, len(pairs), window, rows)
     engine.reset()
@@ -72,4 +73,4 @@ def tuned(forecast: Forecast, market: Market, config: EnvConfig, window: int, ro
         engine.step(target)
         ruined |= engine.terminated
     best = int(np.argmax(np.where(ruined, -np.inf, engine.money[:, LOG_EQUITY])))  # ties go to the first, 'never'
-    return SignalPolicy(score, Thresholds(pairs[best : best + 1, :1], pairs[best : best + 1, 1:], short))
+    return SignalPolicy(score, Thresholds(pairs[best : best + 1, :1], pairs[best : best + 1, 1:], low, high))

@@ -96,24 +96,24 @@ def test_random_is_the_same_each_time_and_holds_for_a_day_on_average():
     (-1, -0.3, -1), (-1, -0.2, 0), (-1, 0.1, 0), (-1, 0.7, 1), (-0.4, -0.3, -1),  # short: the mirror
 ])
 def test_a_signal_enters_late_and_leaves_later(held, score, wanted):
-    thresholds = Thresholds(np.array([[0.6]]), np.array([[0.2]]), short=True)
+    thresholds = Thresholds(np.array([[0.6]]), np.array([[0.2]]), low=-1.0, high=1.0)
     target, _ = SignalPolicy(np.array([[9.0], [score]]), thresholds).predict(observed([1], [[held]]))
     assert target.tolist() == [[wanted]]
 
 
 def test_a_long_only_signal_goes_flat_instead_of_short():
-    thresholds = Thresholds(np.array([[0.6]]), np.array([[0.2]]), short=False)
+    thresholds = Thresholds(np.array([[0.6]]), np.array([[0.2]]), low=0.0, high=1.0)
     policy = SignalPolicy(np.array([[-0.9], [0.9]]), thresholds)
     assert policy.predict(observed([0, 0, 1], [[0], [1], [0]]))[0].tolist() == [[0], [0], [1]]
 
 
 def test_an_exit_below_zero_waits_for_the_opposite_view():
-    policy = SignalPolicy(np.array([[-0.2]]), Thresholds(np.array([[0.6]]), np.array([[-0.3]]), short=True))
+    policy = SignalPolicy(np.array([[-0.2]]), Thresholds(np.array([[0.6]]), np.array([[-0.3]]), low=-1.0, high=1.0))
     assert policy.predict(observed([0], [[1]]))[0].tolist() == [[1]]
 
 
 def test_every_asset_is_judged_by_itself_with_an_equal_share():
-    thresholds = Thresholds(np.array([[0.5]]), np.array([[0.0]]), short=True)
+    thresholds = Thresholds(np.array([[0.5]]), np.array([[0.0]]), low=-1.0, high=1.0)
     policy = SignalPolicy(np.array([[0.9, -0.9]]), thresholds)
     assert policy.predict(observed([0], [[0, 0.5]], 2))[0].tolist() == [[0.5, -0.5]]
     policy = SignalPolicy(np.array([[0.1, -0.1]]), thresholds)
@@ -157,7 +157,7 @@ def test_dear_trades_are_entered_less_often():
 def test_a_long_only_account_gets_a_long_only_signal():
     config = EnvConfig(levels=(0.0, 1.0))
     policy = tuned(forecast_of(foresight(MARKET)), MARKET, config, WINDOW, VALID)
-    assert not policy.thresholds.short
+    assert policy.thresholds.low == 0
     assert run(policy, MARKET, TEST, config).weights.min() >= 0
 
 
@@ -185,7 +185,7 @@ def test_the_chosen_thresholds_are_those_that_grew_most_on_validation():
     score = score_of(forecast)
     for enter in np.quantile(np.abs(score[MARKET.decision_rows(WINDOW, VALID)]), (0.3, 0.5, 0.7, 0.9, 0.98)):
         for share in (-0.5, 0.0, 0.5):
-            other = SignalPolicy(score, Thresholds(np.array([[enter]]), np.array([[share * enter]]), True))
+            other = SignalPolicy(score, Thresholds(np.array([[enter]]), np.array([[share * enter]])))
             assert run(other, MARKET, VALID).equity[-1] <= best * (1 + 1e-12)
 
 
