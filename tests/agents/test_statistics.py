@@ -230,3 +230,10 @@ def test_markdown_has_a_row_for_each_contestant_and_one_width(tracks):
 ])
 def test_a_verdict_says_no_more_than_the_interval(low, high, said):
     assert said in verdict("ppo", low, high)
+
+
+def test_what_is_annual_is_per_year_that_passed_and_not_per_step():
+    """Two steps over half a year of mostly darkness: 21 % in it are 46 % a year."""
+    found = measure(np.array([100.0, 110.0, 121.0]), np.ones((2, 1)), np.ones(2), 0.0, years=0.5, bars_per_year=HOURS)
+    assert found.annual_return == pytest.approx(1.21**2 - 1)
+    assert found.turnover == pytest.approx(4.0)

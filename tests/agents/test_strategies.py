@@ -208,3 +208,15 @@ def test_the_supervised_field_is_every_signal_and_their_mean(simulated):
     np.testing.assert_allclose(field["mamba signal"].policy.score, -score)
     assert {contestant.kind for contestant in field.values()} == {"supervised"}
     assert list(supervised({"lstm": forecasts["lstm"]}, simulated, CONFIG, WINDOW)) == ["lstm signal"]
+
+
+def test_nobody_holds_what_the_env_would_not_let_an_agent_hold(simulated):
+    """Levels 0 and a half: buy & hold, momentum, random and a signal that is always sure stay within them."""
+    config = EnvConfig(levels=(0.0, 0.5), costs=CostConfig.flat_fee(0.0))
+    market = simulated.market
+    everyone = {name: Contestant(lookup("strategy", name, STRATEGIES)(market)) for name in STRATEGIES}
+    sure = forecast_of(np.where(np.arange(len(market))[:, None] % 50 < 25, 0.9, -0.9))
+    everyone["signal"] = Contestant(tuned(sure, market, config, WINDOW, simulated.split.valid))
+    for track in compete(everyone, market, config, WINDOW, simulated.split.test):
+        assert track.weights.min() >= 0, track.contestant
+        assert track.weights.max() < 0.6, track.contestant  # a half, and what it drifts to before it is set right

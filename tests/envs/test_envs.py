@@ -224,3 +224,16 @@ def test_unscaled_features_are_refused():
 def test_a_senseless_config_is_refused(bad):
     with pytest.raises(UserError):
         TradingEnv(random_market(60), window=8, config=EnvConfig(**bad))
+
+
+def test_levels_of_several_assets_share_the_gross_limit():
+    env = TradingEnv(random_market(60, 2), window=8, config=EnvConfig(costs=CostConfig.flat_fee(0.0)))
+    env.reset(seed=0)
+    account = env.step(np.array([2, 0]))[0]["account"]
+    assert np.abs(account[:2]).sum() == pytest.approx(1.0, abs=0.1)
+
+
+def test_leverage_has_to_be_asked_for():
+    with pytest.raises(UserError, match=r"env\.gross"):
+        EnvConfig(levels=(0.0, 2.0))
+    assert EnvConfig(levels=(0.0, 2.0), gross=2.0).reach == (0.0, 2.0)
