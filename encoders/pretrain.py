@@ -51,7 +51,7 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
         best_weights, best_epoch = copy.deepcopy(model.state_dict()), 0
         per_epoch = math.ceil(len(spread_rows(train_rows, config.rows_per_epoch)) / config.batch)
         bar = tqdm(range(1, config.epochs + 1), desc=f"pretrain {encoder_config.name}", unit="epoch",
-                   disable=not progress)
+                   disable=None if progress else True)
         for epoch in bar:
             started = time.perf_counter()
             rows = rng.permutation(spread_rows(train_rows, config.rows_per_epoch, rng))

@@ -40,6 +40,9 @@ def main() -> None:
     from data.dataset import load_dataset
 
     bundles = [Bundle.load(folder / "bundle") for folder in arguments.runs]
+    for folder in arguments.runs:
+        if not (folder / "table.json").exists():
+            print(f"{folder} was stopped before its end: its agent is the best up to there")
     config = parse(ExperimentConfig, [], read_yaml(arguments.runs[0] / "config.yaml"))
     device = pick_device(arguments.device)
     dataset = load_dataset(config.data)

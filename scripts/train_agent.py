@@ -31,6 +31,10 @@ def main() -> None:
     run.note(market=market.fingerprint, columns=market.columns, dropped=dataset.dropped, device=device)
     print(f"market {market.fingerprint}: {len(market):,} bars of {', '.join(market.assets)}, "
           f"{len(market.columns)} features, on {device}")
+    if len(market.segments) > 1:
+        blind = len(market) - len(market.decision_rows(window))
+        print(f"{len(market.segments) - 1} gaps in the bars: no window crosses one, so {blind:,} bars see no decision "
+              "(a position is held there)")
     if device == "cpu" and config.preset == "full":
         print(f"the full preset is meant for a GPU: {config.agent.steps:,} agent steps take hours on a CPU")
     if dataset.dropped:
