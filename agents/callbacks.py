@@ -75,7 +75,9 @@ class Watch(BaseCallback):
         self.validation, self.steps, self.times, self.keep = validation, steps, times, keep
         self.best_score, self.best_step = -np.inf, 0
         self.best_weights: Weights = {}
-        self._bar = tqdm(total=steps, desc="agent", unit=" steps", unit_scale=True, disable=None if progress else True)  # None: none in a file
+        # disable=None: no bar where the output is a file
+        self._bar = tqdm(total=steps, desc="agent", unit=" steps", unit_scale=True,
+                         disable=None if progress else True)
         self._episodes: list[np.ndarray] = []
         self._next = 0
         self._started = time.perf_counter()
