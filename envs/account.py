@@ -56,6 +56,8 @@ def equity_after_costs(b, k, target, holdings, fill, before, rules):
 
     E = before - sum(rate * |weight * E - value|). With the side of each order known this is linear in E; the sides are
     taken from the last E and solved again until they stay, at most once per asset. One asset alone keeps its side.
+    The cost is convex in E, so the solutions fall towards the true one; at or below zero nothing is left to hold
+    anything with, and all that is held gets closed.
     """
     fee, slip = rules[FEE], rules[SLIP]
     buy_rate = (1.0 + slip) * (1.0 + fee) - 1.0
@@ -73,6 +75,8 @@ def equity_after_costs(b, k, target, holdings, fill, before, rules):
                 top -= sell_rate * value
                 bottom -= sell_rate * target[b, n]
         solved = top / bottom
+        if solved <= 0.0:
+            return 0.0
         if solved == equity:
             break
         equity = solved

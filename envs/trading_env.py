@@ -109,6 +109,8 @@ class TradingEnv(gym.Env[Any, Any]):
         self.observation_space = observation_space(self.engine, observation)
         self._actions = self.engine.config.actions(len(self.engine.market.assets))
         self.action_space = self._actions.space
+        features = self.engine.market.features
+        self._features = features[:, 0] if features.shape[1] == 1 else features  # (T, F) or (T, N, F), a view
         self._target = np.zeros((1, len(self.engine.market.assets)))
         self._seeded = False
         self._running = False
@@ -129,16 +131,17 @@ class TradingEnv(gym.Env[Any, Any]):
         engine = self.engine
         self._actions.write(action, self._target)
         engine.step(self._target)
-        terminated, truncated = bool(engine.terminated[0]), bool(engine.truncated[0])
+        terminated, truncated = engine.terminated.item(), engine.truncated.item()
         self._running = not (terminated or truncated)
-        return self._observe(), float(engine.reward[0]), terminated, truncated, self._info()
+        return self._observe(), engine.reward.item(), terminated, truncated, self._info()
 
     def _observe(self) -> dict[str, np.ndarray]:
         engine = self.engine
         if self.observation == "row":
             return {"row": engine.rows.astype(np.int32), "account": engine.observed[0].copy()}
-        market = engine.market.window_at(int(engine.rows[0]), engine.window).copy()  # (W, N, F)
-        return {"market": market[:, 0] if market.shape[1] == 1 else market, "account": engine.observed[0].copy()}
+        last = engine.rows.item()
+        return {"market": self._features[last - engine.window + 1 : last + 1].copy(),
+                "account": engine.observed[0].copy()}
 
     def _info(self) -> dict[str, float]:
         money = self.engine.money[0].tolist()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from envs.account import CARRY, CASH, EQUITY, FEES, INTEREST, SLIPPAGE, UNITS
+from envs.account import CARRY, CASH, EQUITY, FEE, FEES, INTEREST, SLIPPAGE, UNITS
 from envs.engine import Engine, EnvConfig
 from envs.execution import CostConfig
 from tests.envs.ledger import Ledger
@@ -57,7 +57,7 @@ def both(opens, closes, carry, costs, weights):
             return
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_engine_agrees_with_the_plain_ledger(case):
     for engine, ledger, reward, expected in both(*case):
@@ -156,6 +156,20 @@ def test_ruin_at_the_open_is_final_even_if_the_close_recovers():
     assert engine.terminated[0]
     assert engine.money[0, EQUITY] == pytest.approx(-50.0)
     assert engine.holdings[0, 0, UNITS] == 0
+
+
+def test_when_an_order_costs_more_than_is_left_everything_is_closed():
+    """Short 10 coins at 10; at 19.4 six are left, and turning round would cost nineteen."""
+    opens = np.array([[10.0], [10.0], [19.4], [19.4]])
+    config = EnvConfig(costs=CostConfig.flat_fee(0.0), capital=100.0)
+    engine = Engine(market_of(opens, opens), config, accounts=1, window=1)
+    engine.reset([0])
+    engine.step(np.array([[-1.0]]))
+    engine.rules[FEE] = 0.1
+    engine.step(np.array([[1.0]]))
+    assert engine.holdings[0, 0, UNITS] == 0
+    assert engine.money[0, EQUITY] == pytest.approx(6 - 19.4)
+    assert engine.terminated[0]
 
 
 def test_a_step_past_the_span_is_refused():
