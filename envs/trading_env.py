@@ -109,8 +109,6 @@ class TradingEnv(gym.Env[Any, Any]):
         self.observation_space = observation_space(self.engine, observation)
         self._actions = self.engine.config.actions(len(self.engine.market.assets))
         self.action_space = self._actions.space
-        features = self.engine.market.features
-        self._features = features[:, 0] if features.shape[1] == 1 else features  # (T, F) or (T, N, F), a view
         self._target = np.zeros((1, len(self.engine.market.assets)))
         self._seeded = False
         self._running = False
@@ -139,9 +137,8 @@ class TradingEnv(gym.Env[Any, Any]):
         engine = self.engine
         if self.observation == "row":
             return {"row": engine.rows.astype(np.int32), "account": engine.observed[0].copy()}
-        last = engine.rows.item()
-        return {"market": self._features[last - engine.window + 1 : last + 1].copy(),
-                "account": engine.observed[0].copy()}
+        market = engine.market.window_at(engine.rows.item(), engine.window).copy()  # (W, N, F)
+        return {"market": market[:, 0] if market.shape[1] == 1 else market, "account": engine.observed[0].copy()}
 
     def _info(self) -> dict[str, float]:
         money = self.engine.money[0].tolist()
