@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
@@ -96,7 +95,7 @@ class Bundle:
             self.checkpoint.save(folder / ENCODER)
         write_json(folder / SETTINGS, {
             "algo": self.algo, "agent": plain(self.agent), "env": plain(self.env), "window": self.window,
-            "scaler": scaler_settings(self.scaler), "table_scaler": scaler_settings(self.table_scaler),
+            "scaler": self.scaler.plain(), "table_scaler": self.table_scaler.plain(),
             "trained": self.trained, "market": self.market, "assets": self.assets, "seed": self.seed,
             "encoder": self.encoder,
         })
@@ -112,8 +111,8 @@ class Bundle:
                 agent=parse(AgentConfig, [], stored["agent"]),
                 env=parse(EnvConfig, [], stored["env"]),
                 window=int(stored["window"]),
-                scaler=scaler_from(stored["scaler"]),
-                table_scaler=scaler_from(stored["table_scaler"]),
+                scaler=Scaler.of(stored["scaler"]),
+                table_scaler=Scaler.of(stored["table_scaler"]),
                 trained=stored["trained"],
                 market=stored["market"],
                 assets=tuple(stored["assets"]),
@@ -143,18 +142,3 @@ def spans_of(split: Split) -> dict[str, list[int]]:
     """The rows that taught and the rows that chose."""
     return {name: [span.start, span.stop] for name, span in (("train", split.train), ("valid", split.valid))}
 
-
-def scaler_settings(scaler: Scaler) -> dict[str, Any]:
-    return {"columns": scaler.columns, "center": scaler.center.tolist(), "scale": scaler.scale.tolist(),
-            "clip": scaler.clip}
-
-
-def scaler_from(stored: dict[str, Any]) -> Scaler:
-    scaler = Scaler(tuple(stored["columns"]), np.array(stored["center"], float), np.array(stored["scale"], float),
-                    float(stored["clip"]))
-    shape = (len(scaler.columns),)
-    if scaler.center.shape != shape or scaler.scale.shape != shape:
-        raise ValueError(f"a scaler of {shape[0]} columns holds {scaler.center.shape} and {scaler.scale.shape} numbers")
-    if not (np.isfinite(scaler.center).all() and (scaler.scale > 0).all() and scaler.clip > 0):
-        raise ValueError("a scaler must hold finite centres and scales above 0")
-    return scaler

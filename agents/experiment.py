@@ -35,6 +35,9 @@ class Choice:
     """what the agent sees through: lstm, attention_lstm, transformer or mamba; none: the features of the last bar"""
     preset: str = "small"
     """sizes: small runs in minutes on a laptop, full is meant for a GPU"""
+    market: str = "bundled"
+    """what is traded: the bundled simulated market, or btc_hourly, btc_daily, ... (the files of configs/data) out of a
+    store that scripts/import_data.py has filled"""
     config: Path | None = None
     """a YAML file of settings over the presets; flags stand over both"""
 
@@ -113,7 +116,7 @@ def load_experiment(argv: Sequence[str]) -> ExperimentConfig:
     choices = {f.name for f in fields(Choice)}
     chosen = known_flags(Choice, [*flags({k: v for k, v in file.items() if k in choices}), *argv])
     settings: dict[str, Any] = {
-        "data": preset("data", chosen.preset),
+        "data": preset("data", chosen.preset if chosen.market == "bundled" else chosen.market),
         "env": preset("env", chosen.preset),
         "pretrain": preset("pretrain", chosen.preset),
         "agent": preset("agent", f"{chosen.algo}.{chosen.preset}"),

@@ -1,23 +1,29 @@
-"""Context joined to bars by the moment it was known, never by the moment it describes."""
+"""Context joined to bars by the moment it was known, never by the moment it describes.
+
+What has not been known yet, or is older than its schema allows, is missing. Nights, weekends and holidays of daily
+tables are handled by this rule and nothing else.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 
 from configs.errors import UserError
-from data.sources.base import EVERY_ASSET, RawData, values_of
+from data.schema import EVERY_ASSET, schema_of
+from data.sources.base import RawData, values_of
 
-# kind -> how old a row may be and still count; past that the bar has no value, and its segment ends there.
-MAX_AGE = {
-    "onchain": pd.Timedelta(hours=6),
-    "macro": pd.Timedelta(days=5),  # a weekend with a holiday on either side
-    "state": pd.Timedelta(0),
-}
+AGE = "age"  # the column that a join adds when asked how old, in days, the values are
+COMPANY = "company"  # the column that counts the assets whose closes stand beside an asset's own bars
 
 
-def known_at_join(time: pd.Series, table: pd.DataFrame, max_age: pd.Timedelta) -> pd.DataFrame:
+def known_at_join(time: pd.Series, table: pd.DataFrame, max_age: pd.Timedelta | None, age: bool = False
+                  ) -> pd.DataFrame:
     """The values of `table` that were the latest known at each close; missing where they are older than `max_age`.
+
+    `None` lets them grow as old as they will. With `age`, a column says how many days ago they became known.
 
     >>> table = pd.DataFrame({"known_at": pd.to_datetime(["2024-01-01 01:00:01"], utc=True), "vix": [20.0]})
     >>> closes = pd.Series(pd.to_datetime(["2024-01-01 01:00", "2024-01-01 02:00"], utc=True))
@@ -29,29 +35,51 @@ def known_at_join(time: pd.Series, table: pd.DataFrame, max_age: pd.Timedelta) -
         raise UserError(f"known_at must be a UTC time with its zone, found {known.dtype}; use pd.to_datetime(utc=True)")
     if not known.is_monotonic_increasing:
         raise UserError("known_at must rise from row to row; sort the table by it")
-    left = pd.DataFrame({"close_time": time.astype("datetime64[us, UTC]").to_numpy()})
-    right = table[values_of(table)].astype(float).assign(known_at=known.astype("datetime64[us, UTC]").to_numpy())
+    left = pd.DataFrame({"close_time": pd.DatetimeIndex(time).as_unit("us")})
+    right = table[values_of(table)].astype(float).assign(known_at=pd.DatetimeIndex(known).as_unit("us"))
     joined = pd.merge_asof(left, right, left_on="close_time", right_on="known_at", direction="backward",
                            tolerance=max_age)
-    return joined[values_of(table)]
+    values = joined[values_of(table)]
+    old = (joined["close_time"] - joined["known_at"]).dt.total_seconds() / 86_400
+    return values.assign(**{AGE: old}) if age else values
 
 
-def aligned(raw: RawData) -> dict[str, pd.DataFrame]:
-    """One frame an asset on the closes that all assets share: time, bars, carry, and the context known by then."""
+def aligned(raw: RawData, columns: Collection[str] | None = None) -> dict[str, pd.DataFrame]:
+    """One frame an asset on the closes that all assets share: time, bars, carry, and the context known by then.
+
+    Of the context only `columns` are joined, all if none are named. Where there are several assets, or some that are
+    only watched, each frame also holds the close and volume of every one of them.
+    """
     shared = None
     for bars in raw.bars.values():
         shared = bars["time"] if shared is None else shared[shared.isin(bars["time"])]
     assert shared is not None
+    time = shared.reset_index(drop=True)
+    company = closes_of_all(raw, time)
     frames: dict[str, pd.DataFrame] = {}
     for asset, bars in raw.bars.items():
         kept = bars["time"].isin(shared).to_numpy()
-        parts = [bars[kept].reset_index(drop=True)]
+        parts = [bars[kept].reset_index(drop=True), company]
         for (kind, owner), table in raw.context.items():
-            if owner in (asset, EVERY_ASSET):
-                parts.append(known_at_join(parts[0]["time"], table, MAX_AGE[kind]))
+            wanted = [c for c in values_of(table) if columns is None or c in columns]
+            if wanted and owner in (asset, EVERY_ASSET) and kind != "peer":
+                parts.append(known_at_join(time, table[["known_at", *wanted]], schema_of(kind).max_age))
         frame = pd.concat(parts, axis=1)
         twice = frame.columns[frame.columns.duplicated()]
         if len(twice):
             raise UserError(f"column {twice[0]!r} of {asset} comes from two tables; rename one of them")
         frames[asset] = frame.assign(carry=np.asarray(raw.carry[asset])[kept])
     return frames
+
+
+def closes_of_all(raw: RawData, time: pd.Series) -> pd.DataFrame:
+    """`close:<asset>` and `volume:<asset>` of the traded and the watched assets; nothing where there is one alone."""
+    tables = {asset: bars.assign(known_at=bars["time"]) for asset, bars in raw.bars.items()}
+    tables |= {asset: table for (kind, asset), table in raw.context.items() if kind == "peer"}
+    if len(tables) == 1:
+        return pd.DataFrame(index=time.index)
+    parts: list[pd.DataFrame] = [pd.DataFrame({COMPANY: np.full(len(time), float(len(tables)))})]
+    for asset, table in tables.items():
+        seen = known_at_join(time, table[["known_at", "close", "volume"]], schema_of("peer").max_age)
+        parts.append(seen.rename(columns={name: f"{name}:{asset}" for name in seen}))
+    return pd.concat(parts, axis=1)

@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from configs.errors import UserError
 from configs.registry import check_name
-from data.align import aligned
-from data.features import FEATURES, GROUPS
-from data.features.base import choose, compute_features
+from data.features import FEATURES, GROUPS, PRESETS
+from data.features.base import Feature, choose
+from data.features.own import load_features
 from data.labels import LabelConfig, Labels, make_labels
 from data.market import Market
 from data.scaling import Scaler
 from data.simulator.config import SimulatorConfig
 from data.simulator.known import KnownConfig, known_raw
 from data.simulator.simulate import simulate
-from data.sources.base import OHLCV, RawData, Truth, values_of
+from data.sources.base import RawData, Truth, values_of
 from data.sources.files import FileConfig, FileSource
-from data.splits import Split, SplitConfig, chronological
+from data.splits import Split, SplitConfig, chronological, gap_of
+from data.stored import StoreConfig, stored_raw
+from data.table import Missing, Table, covered, fed_columns, table_of, unbroken
 
-SOURCES = ("simulated", "known", "file")
+SOURCES = ("simulated", "known", "file", "store")
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    source: Literal["simulated", "known", "file"] = "simulated"
-    """where bars come from: the bundled simulator, a market whose best policy is known, or a file of yours"""
+    source: Literal["simulated", "known", "file", "store"] = "simulated"
+    """where bars come from: the bundled simulator, a market whose best policy is known, a file of yours, or a store
+    that scripts/import_data.py has filled"""
     path: Path | None = None
     """a Parquet or CSV file of bars; giving one makes it the source"""
-    groups: tuple[str, ...] = ("returns", "technical", "onchain", "macro", "calendar")
+    groups: tuple[str, ...] = ("returns", "technical", "onchain_hourly", "macro", "calendar")
     """groups of features; one whose columns the source lacks is dropped and reported. A known market has its own"""
     window: int = 48
     """bars that a decision sees"""
+    features: str = ""
+    """a named set of features instead of groups: minimal, hourly or long_horizon"""
+    own_features: Path | None = None
+    """a Python file of yours that defines FEATURES, which are added"""
+    missing: Missing = "break"
+    """where a table of context has no value: break the segment, mask (0 and a column that says so), or age (the last
+    value, and a column that says how old)"""
+    rolling: int = 0
+    """scale by this many trailing bars instead of by the training rows, for what drifts over the years; 0: do not"""
     clip: float = 8.0
-    """scaled features are cut at this many spreads from their middle"""
+    """scaled features are winsorised at this many spreads from their middle"""
     borders: tuple[int, int] | None = None
     """first rows of validation and test, gaps aside, instead of the shares of split"""
     labels: LabelConfig = field(default_factory=LabelConfig)
@@ -46,6 +59,7 @@ class DataConfig:
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
     known: KnownConfig = field(default_factory=KnownConfig)
     file: FileConfig = field(default_factory=FileConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
 
     def __post_init__(self) -> None:
         if self.path is not None:
@@ -56,27 +70,17 @@ class DataConfig:
             raise UserError("data source 'file' needs a path: --data.path bars.parquet")
         if self.window < 1 or self.clip <= 0:
             raise UserError(f"window must be at least 1 and clip above 0, found {self.window} and {self.clip}")
+        check_name("way with missing values", self.missing, get_args(Missing))
+        if self.rolling and self.rolling < 100:
+            raise UserError(f"rolling must be 0 or at least 100 bars, found {self.rolling}")
+        if self.features:
+            check_name("feature preset", self.features, PRESETS)
         if not self.groups:
             raise UserError(f"no feature group given: choose from {', '.join(GROUPS)}")
         for group in self.groups:
             check_name("feature group", group, GROUPS)
         if self.borders is not None and not 0 < self.borders[0] < self.borders[1]:
             raise UserError(f"borders must rise from above 0, found {self.borders[0]} and {self.borders[1]}")
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Everything that is computed, before anything is fitted."""
-
-    time: np.ndarray  # (T,) datetime64[us], UTC
-    assets: tuple[str, ...]
-    prices: np.ndarray  # (T, N, 5)
-    values: np.ndarray  # (T, N, F) float64 features, unscaled
-    columns: tuple[str, ...]
-    carry: np.ndarray  # (T, N)
-    segments: np.ndarray  # (S, 2) rows without a gap on which every feature has warmed up
-    warm_up: int  # bars that a run without a gap needs before its first row counts
-    dropped: tuple[str, ...]  # groups of features that the source cannot feed
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +95,14 @@ class Dataset:
     truth: Truth | None = None  # of simulated and known markets: what nobody in them can see
 
 
-def load_dataset(config: DataConfig) -> Dataset:
-    """`build` of `load_raw`.
+def load_dataset(config: DataConfig, cache: Path | None = None) -> Dataset:
+    """`build` of `load_raw`; blocks of features are looked for in `cache`, and left there.
 
     >>> data = load_dataset(DataConfig(source="known", known=KnownConfig("ou_real", bars=2_000)))
     >>> data.market.columns, data.split.train, data.truth.growth > 0
     (('x',), slice(0, 1200, None), True)
     """
-    return build(load_raw(config), config)
+    return build(load_raw(config), config, cache)
 
 
 def load_raw(config: DataConfig) -> RawData:
@@ -106,13 +110,15 @@ def load_raw(config: DataConfig) -> RawData:
         return simulate(config.simulator)
     if config.source == "known":
         return known_raw(config.known)
+    if config.source == "store":
+        return stored_raw(config.store)
     assert config.path is not None
     return FileSource(config.path, config.file).raw()
 
 
-def build(raw: RawData, config: DataConfig) -> Dataset:
-    """The dataset of `raw`: a pure function of its two arguments, as the leak tests need it."""
-    return finish(tabulate(raw, config), raw, config)
+def build(raw: RawData, config: DataConfig, cache: Path | None = None) -> Dataset:
+    """The dataset of `raw`: a pure function of its first two arguments, as the leak tests need it."""
+    return finish(tabulate(raw, config, cache), raw, config)
 
 
 def finish(table: Table, raw: RawData, config: DataConfig) -> Dataset:
@@ -122,88 +128,68 @@ def finish(table: Table, raw: RawData, config: DataConfig) -> Dataset:
                         "no such run; give more data or fewer groups")
     split = split_rows(len(table.time), config)
     scaler = fit_scaler(table, split, config)
+    features = scaler.transform(table.values)  # (T, N, F) float32
+    segments = table.segments
+    if table.masked.any() or config.rolling:
+        inside = covered(len(table.time), segments)
+        features[..., table.flags] = table.values[..., table.flags]
+        # what stands in for a missing value, beside the flag that says so, is the middle of the scale
+        features[inside[:, None, None] & table.masked & np.isnan(features)] = 0.0
+        scaled = inside & np.isfinite(features).all(axis=(1, 2))  # a trailing scale needs bars of its own to begin
+        segments = unbroken(pd.Series(table.time).dt.tz_localize("UTC"), raw.bar, scaled)
     market = Market(
         time=table.time,
         assets=table.assets,
         prices=table.prices,
-        features=scaler.transform(table.values),  # (T, N, F) float32
+        features=features,
         columns=table.columns,
         carry=table.carry,
-        segments=table.segments,
+        segments=segments,
         bars_per_year=raw.bars_per_year,
     )
-    labels = make_labels(table.prices, table.segments, config.labels)
+    labels = make_labels(table.prices, segments, config.labels)
     return Dataset(market, labels, split, scaler, table.dropped, raw.truth)
 
 
-def tabulate(raw: RawData, config: DataConfig) -> Table:
-    """Align, find the gaps, compute the features, and set the warm-up aside."""
-    frames = aligned(raw)
-    first = next(iter(frames.values()))
-    if not len(first):
-        raise UserError(f"no bar is shared by all of {', '.join(frames)}; give assets whose times overlap")
-    dropped: tuple[str, ...] = ()
-    if config.source == "known":
-        own = [c for (kind, _), state in raw.context.items() if kind == "state" for c in values_of(state)]
-        runs = unbroken(first["time"], raw.bar, np.ones(len(first), bool))
-        parts, warm = [frame[own] for frame in frames.values()], 1
-    else:
-        shared = set.intersection(*(set(frame.columns) for frame in frames.values()))
-        features, dropped = choose(FEATURES, config.groups, shared)
-        if not features:
-            raise UserError(f"the source feeds none of the feature groups {', '.join(config.groups)}; add 'returns'")
-        needed = sorted({column for feature in features for column in feature.needs})
-        complete = np.all([frame[needed].notna().all(axis=1).to_numpy() for frame in frames.values()], axis=0)
-        runs = unbroken(first["time"], raw.bar, complete)
-        parts = [compute_features(frame, features, runs) for frame in frames.values()]
-        warm = max(feature.lookback for feature in features)
-    # Short segments stay: no window fits there, and dropping them would let a later gap decide about earlier rows.
-    segments = np.array([[a + warm - 1, b] for a, b in runs if b - a >= warm], dtype=np.int64).reshape(-1, 2)
-    columns = tuple(map(str, parts[0].columns))
-    values = np.stack([part.to_numpy(float) for part in parts], axis=1)  # (T, N, F)
-    outside = np.ones(len(first), bool)
-    for start, stop in segments:
-        outside[start:stop] = False
-    values[outside] = np.nan
-    return Table(
-        time=first["time"].dt.tz_convert(None).to_numpy("datetime64[us]"),
-        assets=raw.assets,
-        prices=np.stack([frame[list(OHLCV)].to_numpy(float) for frame in frames.values()], axis=1),
-        values=values,
-        columns=columns,
-        carry=np.stack([frame["carry"].to_numpy(float) for frame in frames.values()], axis=1),
-        segments=segments,
-        warm_up=warm,
-        dropped=dropped,
-    )
+def tabulate(raw: RawData, config: DataConfig, cache: Path | None = None) -> Table:
+    """The features that `config` asks for and `raw` can feed, computed and cut where something is missing."""
+    own = load_features(config.own_features, [*FEATURES]) if config.own_features else []
+    features, dropped = chosen(raw, config, own)
+    if not features:
+        raise UserError(f"the source feeds none of the feature groups {', '.join(dropped)}; add 'returns'")
+    text = config.own_features.read_text() if config.own_features else ""
+    return replace(table_of(raw, features, config.missing, cache, text), dropped=dropped)
 
 
-def unbroken(time: pd.Series, bar: pd.Timedelta, complete: np.ndarray) -> np.ndarray:
-    """(S, 2) runs of rows that follow one another by exactly one bar and miss nothing.
-
-    >>> closes = pd.Series(pd.to_datetime([1, 2, 3, 6, 7], unit="h", utc=True))
-    >>> unbroken(closes, pd.Timedelta("1h"), np.array([True, True, True, True, False])).tolist()
-    [[0, 3], [3, 4]]
-    """
-    follows = (time.diff() == bar).to_numpy() & complete
-    follows[1:] &= complete[:-1]
-    starts = np.flatnonzero(complete & ~follows)
-    ends = np.flatnonzero(complete & ~np.append(follows[1:], False)) + 1
-    return np.stack([starts, ends], axis=1)
+def chosen(raw: RawData, config: DataConfig, own: list[Feature]) -> tuple[list[Feature], tuple[str, ...]]:
+    """Features by preset or by group, a user's own always among them, and the groups that have to be left out."""
+    if config.source == "known":  # a known market shows its state as it is, and nothing else
+        names = [name for (kind, _), table in raw.context.items() if kind == "state" for name in values_of(table)]
+        meaning = "the state of a known market"
+        return [*(Feature(name, "state", 1, (name,), meaning, itemgetter([name])) for name in names), *own], ()
+    fed = fed_columns(raw)
+    for feature in own:
+        if not feature.fed_by(fed):
+            held = "; ".join(", ".join(sorted(columns)) for columns in fed.get(feature.on, [])) or "none"
+            raise UserError(f"your feature {feature.name!r} needs {', '.join(feature.needs)} of {feature.on}; the "
+                            f"source has {held}")
+    if config.features:
+        wanted = [feature for feature in FEATURES if feature.name in PRESETS[config.features]] + own
+        return choose(wanted, tuple(dict.fromkeys(feature.group for feature in wanted)), fed)
+    groups = dict.fromkeys([*config.groups, *(feature.group for feature in own)])
+    return choose([*FEATURES, *own], tuple(groups), fed)
 
 
 def split_rows(rows: int, config: DataConfig) -> Split:
     """The spans by shares of the rows, or, where `borders` fixes them, by row number whatever the length."""
     if config.borders is None:
-        return chronological(rows, config.labels.horizon, config.window, config.split)
-    gap = config.labels.horizon + config.window + config.split.embargo
+        return chronological(rows, config.labels.reach, config.window, config.split)
+    gap = gap_of(config.labels.reach, config.window, config.split.embargo)
     first, second = (min(border, rows) for border in config.borders)
     return Split(slice(0, first), slice(min(first + gap, second), second), slice(min(second + gap, rows), rows), gap)
 
 
 def fit_scaler(table: Table, split: Split, config: DataConfig) -> Scaler:
-    rows = np.zeros(len(table.time), bool)
-    for start, stop in table.segments:
-        rows[start:stop] = True
+    rows = covered(len(table.time), table.segments)
     rows[split.train.stop :] = False
-    return Scaler.fit(table.values, table.columns, np.flatnonzero(rows), config.clip)
+    return Scaler.fit(table.values, table.columns, np.flatnonzero(rows), config.clip, config.rolling)

@@ -1,4 +1,4 @@
-"""What the encoders are pretrained to forecast: direction, return and volatility over the next `horizon` bars."""
+"""What the encoders are pretrained to forecast: direction, return and volatility of the bars to come."""
 
 from __future__ import annotations
 
@@ -14,27 +14,52 @@ DOWN, FLAT, UP, UNKNOWN = 0, 1, 2, -1
 
 @dataclass(frozen=True)
 class LabelConfig:
+    """Hourly by default. `LabelConfig(horizon=90, threshold=0.05, volatility_horizon=30)` is a long look on daily bars.
+
+    >>> LabelConfig(horizon=90, threshold=0.05, volatility_horizon=30).reach
+    90
+    """
+
     horizon: int = 24
-    """bars ahead that the labels look"""
+    """bars ahead that direction and return look"""
     flat_band: float = 0.25
     """a move smaller than this share of its usual size (trailing volatility times sqrt(horizon)) counts as flat"""
     volatility_window: int = 168
     """trailing bars that the usual size is measured on"""
+    threshold: float | None = None
+    """a fixed simple return that still counts as flat, such as 0.05, in place of the band; None: the band"""
+    volatility_horizon: int | None = None
+    """bars ahead that the volatility is measured over; None: the horizon"""
 
     def __post_init__(self) -> None:
         if self.horizon < 1 or self.volatility_window < 2 or self.flat_band < 0:
             raise UserError("labels need horizon >= 1, volatility_window >= 2 and flat_band >= 0, found "
                             f"{self.horizon}, {self.volatility_window}, {self.flat_band}")
+        if self.threshold is not None and not 0 <= self.threshold < 1:
+            raise UserError("labels.threshold is a share at least 0 and below 1 (0.05 for 5 %), found "
+                            f"{self.threshold}; leave it out for the adaptive flat_band")
+        if self.volatility_horizon is not None and self.volatility_horizon < 1:
+            raise UserError(f"labels.volatility_horizon must be at least 1, found {self.volatility_horizon}; leave it "
+                            "out to measure over the horizon")
+
+    @property
+    def reach(self) -> int:
+        """Bars ahead that the farthest-looking label needs, which is what splits purge by."""
+        return max(self.horizon, self.volatility_bars)
+
+    @property
+    def volatility_bars(self) -> int:
+        return self.horizon if self.volatility_horizon is None else self.volatility_horizon
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Row `t` speaks of bars `t+1 .. t+horizon`; where those are not all in the same segment it is unknown."""
+    """Row `t` speaks of bars `t+1 .. t+horizon` at most; where those are not all in its segment it is unknown."""
 
     direction: np.ndarray  # (T, N) int64: DOWN, FLAT, UP or UNKNOWN
     forward: np.ndarray  # (T, N) float32 log return, NaN where unknown
     volatility: np.ndarray  # (T, N) float32 root mean square log return of one bar, NaN where unknown
-    horizon: int
+    horizon: int  # the reach of the farthest-looking of the three: what splits purge by
 
     @property
     def known(self) -> np.ndarray:
@@ -46,15 +71,20 @@ def make_labels(prices: np.ndarray, segments: np.ndarray, config: LabelConfig) -
     """Labels of (T, N, 5) prices.
 
     The usual size at the start of a segment is measured on what there is, at least two bars, so a row's label depends
-    on nothing before its segment and nothing after `t+horizon`.
+    on nothing before its segment and nothing after `t+reach`. A fixed threshold needs no usual size, and no such start.
+
+    >>> close = np.array([100.0, 105.0, 106.0, 100.0])
+    >>> prices = np.repeat(close[:, None, None], 5, axis=2)
+    >>> make_labels(prices, np.array([[0, 4]]), LabelConfig(horizon=1, threshold=0.05)).direction.ravel().tolist()
+    [1, 1, 0, -1]
     """
-    log_close = np.log(prices[:, :, CLOSE])  # (T, N)
-    forward = np.full(log_close.shape, np.nan)
-    volatility = np.full(log_close.shape, np.nan)
-    usual = np.full(log_close.shape, np.nan)
-    h = config.horizon
+    close = prices[:, :, CLOSE]  # (T, N)
+    log_close = np.log(close)
+    ratio = np.full(close.shape, np.nan)  # of the close `horizon` bars on to this one
+    forward, volatility, usual = (np.full(close.shape, np.nan) for _ in range(3))
+    h, v = config.horizon, config.volatility_bars
     for start, stop in segments:
-        if stop - start <= h + 2:
+        if stop - start <= config.reach:
             continue
         path = log_close[start:stop]
         squares = np.concatenate([np.zeros_like(path[:1]), np.diff(path, axis=0) ** 2])
@@ -63,16 +93,20 @@ def make_labels(prices: np.ndarray, segments: np.ndarray, config: LabelConfig) -
         first = np.maximum(rows - config.volatility_window, 0)
         bars = np.maximum(rows - first, 1)[:, None]
         usual[start:stop] = np.sqrt((total[rows] - total[first]) / bars)
-        forward[start : stop - h] = path[h:] - path[:-h]
-        volatility[start : stop - h] = np.sqrt(np.maximum(total[h:] - total[:-h], 0) / h)
         usual[start : start + 2] = np.nan
-    known = np.isfinite(forward) & np.isfinite(usual)
-    with np.errstate(invalid="ignore"):
+        ratio[start : stop - h] = close[start + h : stop] / close[start : stop - h]
+        forward[start : stop - h] = path[h:] - path[:-h]
+        volatility[start : stop - v] = np.sqrt(np.maximum(total[v:] - total[:-v], 0) / v)
+    known = np.isfinite(forward) & np.isfinite(volatility)
+    if config.threshold is None:
+        known &= np.isfinite(usual)
         band = config.flat_band * usual * np.sqrt(h)
-        direction = np.where(forward > band, UP, np.where(forward < -band, DOWN, FLAT))
+        up, down = forward > band, forward < -band
+    else:
+        up, down = ratio > 1 + config.threshold, ratio < 1 - config.threshold
     return Labels(
-        direction=np.where(known, direction, UNKNOWN),
+        direction=np.where(known, np.where(up, UP, np.where(down, DOWN, FLAT)), UNKNOWN),
         forward=np.where(known, forward, np.nan).astype(np.float32),
         volatility=np.where(known, volatility, np.nan).astype(np.float32),
-        horizon=h,
+        horizon=config.reach,
     )

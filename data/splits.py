@@ -35,20 +35,29 @@ class Split:
 
 
 def chronological(rows: int, horizon: int, window: int, config: SplitConfig) -> Split:
-    """Train, validation and test spans, purged by label horizon and window, then embargoed.
-
-    The label of the last training row looks `horizon` rows ahead and the window of the first validation row
-    `window - 1` rows back; with `horizon + window + embargo` rows between them the two cannot meet.
+    """Train, validation and test spans, purged by label horizon (`LabelConfig.reach`) and window, then embargoed.
 
     >>> chronological(1000, horizon=10, window=20, config=SplitConfig(embargo=5))
     Split(train=slice(0, 600, None), valid=slice(635, 800, None), test=slice(835, 1000, None), gap=35)
     """
-    gap = horizon + window + config.embargo
+    gap = gap_of(horizon, window, config.embargo)
     first = int(np.floor(rows * (1 - config.valid - config.test) + 0.5))
     second = int(np.floor(rows * (1 - config.test) + 0.5))
     split = Split(slice(0, first), slice(first + gap, second), slice(second + gap, rows), gap)
     check_spans(split, rows, horizon, window)
     return split
+
+
+def gap_of(horizon: int, window: int, embargo: int) -> int:
+    """Rows between two spans, so that no label of the earlier meets a window of the later.
+
+    The label of the last training row looks `horizon` rows ahead and the window of the first validation row
+    `window - 1` rows back; with `horizon + window + embargo` rows between them the two cannot meet.
+
+    >>> gap_of(horizon=10, window=20, embargo=5)
+    35
+    """
+    return horizon + window + embargo
 
 
 def check_spans(split: Split, rows: int, horizon: int, window: int) -> None:

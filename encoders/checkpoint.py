@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -28,7 +27,7 @@ from encoders.config import EncoderConfig
 from encoders.heads import TargetScale
 from encoders.model import ForecastModel
 
-FORMAT = 2  # of the JSON; raise it when the meaning of a key or of the weights changes
+FORMAT = 3  # of the JSON; raise it when the meaning of a key or of the weights changes
 SETTINGS, WEIGHTS = "checkpoint.json", "weights.safetensors"
 
 
@@ -67,8 +66,7 @@ class Checkpoint:
     def settings(self) -> dict[str, Any]:
         return plain({
             "format": FORMAT, "encoder": self.encoder, "columns": self.columns,
-            "scaler": {"center": self.scaler.center.tolist(), "scale": self.scaler.scale.tolist(),
-                       "clip": self.scaler.clip},
+            "scaler": self.scaler.plain(),
             "window": self.window, "horizon": self.horizon, "levels": self.levels, "scale": self.scale,
             "trained": self.trained, "market": self.market, "context": self.context, "scores": self.scores,
         })
@@ -122,11 +120,10 @@ class Checkpoint:
     @classmethod
     def _from_settings(cls, stored: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
         columns = tuple(stored["columns"])
-        scaler = Scaler(columns, np.array(stored["scaler"]["center"], np.float64),
-                        np.array(stored["scaler"]["scale"], np.float64), float(stored["scaler"]["clip"]))
         return cls(
-            encoder=EncoderConfig(**stored["encoder"]), columns=columns, scaler=scaler, window=stored["window"],
-            horizon=stored["horizon"], levels=tuple(stored["levels"]), scale=TargetScale(**stored["scale"]),
+            encoder=EncoderConfig(**stored["encoder"]), columns=columns, scaler=Scaler.of(stored["scaler"]),
+            window=stored["window"], horizon=stored["horizon"], levels=tuple(stored["levels"]),
+            scale=TargetScale(**stored["scale"]),
             trained=TrainedSpan(**stored["trained"]), market=stored["market"], weights=weights,
             scores=stored["scores"], context=stored["context"],
         )
@@ -154,10 +151,7 @@ class Checkpoint:
             said = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(extra)}"] * bool(extra)
             raise UserError(f"the checkpoint's columns do not fit the market: "
                             f"{'; '.join(said) or 'the same names in another order'}; {again}")
-        same = (scaler.columns == self.columns and scaler.clip == self.scaler.clip
-                and np.array_equal(scaler.center, self.scaler.center)
-                and np.array_equal(scaler.scale, self.scaler.scale))
-        if not same:
+        if not scaler.same_as(self.scaler):
             raise UserError("the checkpoint was trained with another scaler (other training rows or features); "
                             f"scale with the checkpoint's own, {again}")
         if window is not None and window != self.window:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -43,9 +43,11 @@ def main() -> None:
     for folder in arguments.runs:
         if not (folder / "table.json").exists():
             print(f"{folder} was stopped before its end: its agent is the best up to there")
-    config = parse(ExperimentConfig, [], read_yaml(arguments.runs[0] / "config.yaml"))
+    # the encoders it was trained with lie beside the run, wherever this is started
+    config = replace(parse(ExperimentConfig, [], read_yaml(arguments.runs[0] / "config.yaml")),
+                     runs=arguments.runs[0].parent)
     device = pick_device(arguments.device)
-    dataset = load_dataset(config.data)
+    dataset = load_dataset(config.data, config.cache / "features")
     forecasts = {name: encode(config, dataset, name, device)[1].forecast for name in config.ensemble}
     report, _ = head_to_head(bundles, forecasts, dataset, config.env, config.data.window, config.bootstrap,
                              arguments.out, device, config.cache)

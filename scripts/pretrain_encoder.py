@@ -25,7 +25,7 @@ def main() -> None:
 
     device = pick_device(config.device)
     config = replace(config, name=config.name or f"{config.encoder}-seed{config.seed}")
-    dataset = load_dataset(config.data)
+    dataset = load_dataset(config.data, config.cache / "features")
     run = Run(config.folder, config, config.seed)
     checkpoint, _ = encode(config, dataset, config.encoder, device)
     folder = checkpoint.save(config.folder / "encoder")

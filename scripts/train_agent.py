@@ -25,7 +25,7 @@ def main() -> None:
 
     started = time.perf_counter()
     device = pick_device(config.device)
-    dataset = load_dataset(config.data)
+    dataset = load_dataset(config.data, config.cache / "features")
     market, window = dataset.market, config.data.window
     run = Run(config.folder, config, config.seed)
     run.note(market=market.fingerprint, columns=market.columns, dropped=dataset.dropped, device=device)

@@ -1,4 +1,8 @@
-"""What the bars say by themselves: returns, volatility, the shape of the candle, and volume."""
+"""What the bars say by themselves: returns, volatility, the shape of the candle, and volume.
+
+`RETURNS` is what the presets of the group `returns` have had from the start, and stays as it is, for a column more
+would be another network under the same preset; what came later is in `moments.py` and `ranges.py` as `returns_more`.
+"""
 
 from __future__ import annotations
 

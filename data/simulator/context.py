@@ -55,8 +55,8 @@ def onchain(config: SimulatorConfig, asset: str, z: np.ndarray, prices: np.ndarr
     })
 
 
-def macro(config: SimulatorConfig, time: pd.DatetimeIndex) -> pd.DataFrame:
-    """Daily rows from thirty days before the first bar, so that the first hours have something to see."""
+def world(config: SimulatorConfig, time: pd.DatetimeIndex) -> dict[str, pd.DataFrame]:
+    """Daily rates and markets from thirty days before the first bar, so that the first hours have something to see."""
     first = time[0].normalize() - pd.Timedelta(days=30)
     days = pd.bdate_range(first, time[-1].normalize(), tz="UTC")
     rows = len(days)
@@ -68,13 +68,12 @@ def macro(config: SimulatorConfig, time: pd.DatetimeIndex) -> pd.DataFrame:
     surprise = np.diff(fear, prepend=0.0)
     level = 2.5 + 1.2 * ar1(stream(config.seed, "macro rates"), rows, 250.0)
     slope = 0.4 * ar1(stream(config.seed, "macro slope"), rows, 120.0)
-    return pd.DataFrame({
-        "day": days,
-        "known_at": days + pd.Timedelta(hours=MACRO_HOUR),
-        "dollar_index": 100.0 * np.exp(0.06 * ar1(stream(config.seed, "macro dollar"), rows, 200.0)),
-        "us10y": level + slope,
-        "us2y": level - slope,
-        "vix": 18.0 * np.exp(0.35 * fear),
-        "sp500": 4000.0 * np.exp(np.cumsum(0.006 * shock("sp500") - 0.02 * surprise)),
-        "gold": 1800.0 * np.exp(np.cumsum(0.009 * shock("gold"))),
-    })
+    known = {"time": days + pd.Timedelta(hours=MACRO_HOUR), "known_at": days + pd.Timedelta(hours=MACRO_HOUR)}
+    dollar = 100.0 * np.exp(0.06 * ar1(stream(config.seed, "macro dollar"), rows, 200.0))
+    sp500 = 4000.0 * np.exp(np.cumsum(0.006 * shock("sp500") - 0.02 * surprise))
+    gold = 1800.0 * np.exp(np.cumsum(0.009 * shock("gold")))
+    return {
+        "rates": pd.DataFrame({**known, "us10y": level + slope, "us2y": level - slope}),
+        "markets": pd.DataFrame({**known, "dollar_index": dollar, "vix": 18.0 * np.exp(0.35 * fear), "sp500": sp500,
+                                 "gold": gold}),
+    }

@@ -17,8 +17,9 @@ import pandas as pd
 from configs.errors import UserError
 from configs.registry import check_name
 from data.market import Market, hourly_times
+from data.schema import OHLCV
 from data.simulator.draws import recursion
-from data.sources.base import OHLCV, RawData, Truth
+from data.sources.base import RawData, Truth
 
 FEE = 0.001  # per unit traded: 10 bps
 SIGMA = 0.006  # per hour

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from data.market import hourly_times
+from data.schema import EVERY_ASSET, OHLCV
 from data.simulator.config import SimulatorConfig
-from data.simulator.context import MAX_LEAD, macro, onchain
+from data.simulator.context import MAX_LEAD, onchain, world
 from data.simulator.prices import bars, funding, hidden_state, returns
 from data.simulator.regimes import volatility
-from data.sources.base import EVERY_ASSET, OHLCV, RawData, Truth
+from data.sources.base import RawData, Truth
 
 
 def simulate(config: SimulatorConfig) -> RawData:
@@ -18,7 +19,7 @@ def simulate(config: SimulatorConfig) -> RawData:
 
     >>> raw = simulate(SimulatorConfig(bars=100, assets=("BTC", "ETH")))
     >>> raw.assets, len(raw.bars["ETH"]), sorted(raw.context)
-    (('BTC', 'ETH'), 100, [('macro', '*'), ('onchain', 'BTC'), ('onchain', 'ETH')])
+    (('BTC', 'ETH'), 100, [('markets', 'all'), ('onchain_hourly', 'BTC'), ('onchain_hourly', 'ETH'), ('rates', 'all')])
     """
     stamps = hourly_times(config.bars)
     time = pd.DatetimeIndex(stamps, tz="UTC")
@@ -28,10 +29,12 @@ def simulate(config: SimulatorConfig) -> RawData:
     prices = bars(config, paths, hours)  # (T, N, 5)
     carry = funding(config, config.bars)
     following = np.concatenate([paths.mean[1:], np.full((1, len(config.assets)), np.nan)])  # row t: bar t+1
-    context = {("onchain", a): onchain(config, a, z[:, n], prices[:, n], time) for n, a in enumerate(config.assets)}
+    context = {("onchain_hourly", a): onchain(config, a, z[:, n], prices[:, n], time)
+               for n, a in enumerate(config.assets)}
+    context |= {(kind, EVERY_ASSET): table for kind, table in world(config, time).items()}
     return RawData(
         bars={a: pd.DataFrame({"time": time, **dict(zip(OHLCV, prices[:, n].T))}) for n, a in enumerate(config.assets)},
-        context={**context, ("macro", EVERY_ASSET): macro(config, time)},
+        context=context,
         carry={a: carry[:, n] for n, a in enumerate(config.assets)},
         bars_per_year=8760.0,
         truth=Truth(following),

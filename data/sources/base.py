@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 
 from configs.errors import UserError
-
-OHLCV = ("open", "high", "low", "close", "volume")
-EVERY_ASSET = "*"  # the asset of a context table that speaks of the whole market, such as macro
+from data.schema import OHLCV
 
 
 class Source(Protocol):

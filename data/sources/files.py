@@ -6,17 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from configs.errors import UserError
 from configs.registry import check_name, did_you_mean
-from data.sources.base import OHLCV, RawData
+from data.schema import OHLCV
+from data.sources.base import RawData
 
 TIME_NAMES = ("timestamp", "time", "open_time", "close_time", "date", "datetime")
-READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
+READERS: dict[str, Callable[..., pd.DataFrame]] = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,18 @@ def read_bars(path: Path, config: FileConfig) -> pd.DataFrame:
 def read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"no file of bars at {path}; give --data.path a Parquet or CSV file")
+    table = open_table(path)
+    if len(table) < 2:
+        raise UserError(f"{path} has {len(table)} rows; bars need at least 2")
+    return table
+
+
+def open_table(path: Path, **options: Any) -> pd.DataFrame:
+    """The file as it stands, its index a column and its columns in lower case; `options` are those of pd.read_csv."""
     if path.suffix not in READERS:
         raise UserError(f"{path} must end in .parquet or .csv, found {path.suffix or 'no ending'!r}")
     try:
-        table = READERS[path.suffix](path)
+        table = READERS[path.suffix](path, **options)
     except (ValueError, OSError) as error:  # pyarrow's and pandas' parse errors are both ValueErrors
         raise UserError(f"{path} is not readable as {path.suffix[1:]}: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(table.index, pd.RangeIndex):
@@ -97,8 +106,6 @@ def read_table(path: Path) -> pd.DataFrame:
     if not table.columns.is_unique:
         twice = table.columns[table.columns.duplicated()][0]
         raise UserError(f"{path} has the column {twice!r} twice (capitals make no difference); keep one")
-    if len(table) < 2:
-        raise UserError(f"{path} has {len(table)} rows; bars need at least 2")
     return table
 
 

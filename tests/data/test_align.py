@@ -6,9 +6,10 @@ import pytest
 
 from configs.errors import UserError
 from data.align import aligned, known_at_join
+from data.schema import EVERY_ASSET
 from data.simulator import SimulatorConfig
 from data.simulator.simulate import simulate
-from data.sources.base import EVERY_ASSET, RawData
+from data.sources.base import RawData
 
 CLOSES = pd.Series(pd.date_range("2024-01-01 01:00", periods=6, freq="h", tz="UTC"))
 DAY = pd.Timedelta("1D")
@@ -50,7 +51,7 @@ def test_times_that_cannot_be_trusted_are_refused(rows, what):
 def test_simulated_context_is_seen_one_row_after_its_bar_and_macro_at_ten():
     raw = simulate(SimulatorConfig(bars=200))
     frame = aligned(raw)["BTC"]
-    chain = raw.context["onchain", "BTC"]
+    chain = raw.context["onchain_hourly", "BTC"]
     np.testing.assert_array_equal(frame["nvt"][1:], chain["nvt"][:-1])
     assert np.isnan(frame["nvt"][0])
     moved = frame["time"][frame["vix"].diff().fillna(0) != 0]
@@ -70,7 +71,7 @@ def test_assets_are_held_on_the_hours_they_share():
 
 def test_two_tables_may_not_bring_the_same_column():
     raw = simulate(SimulatorConfig(bars=50))
-    clash = {**raw.context, ("state", "BTC"): raw.context["onchain", "BTC"][["known_at", "nvt"]]}
+    clash = {**raw.context, ("state", "BTC"): raw.context["onchain_hourly", "BTC"][["known_at", "nvt"]]}
     with pytest.raises(UserError, match="'nvt' of BTC comes from two"):
         aligned(RawData(raw.bars, clash, raw.carry, 8760.0))
 
@@ -78,4 +79,4 @@ def test_two_tables_may_not_bring_the_same_column():
 def test_context_must_say_when_it_was_known():
     raw = simulate(SimulatorConfig(bars=50))
     with pytest.raises(UserError, match="known_at"):
-        RawData(raw.bars, {("macro", EVERY_ASSET): pd.DataFrame({"vix": [1.0]})}, raw.carry, 8760.0)
+        RawData(raw.bars, {("markets", EVERY_ASSET): pd.DataFrame({"vix": [1.0]})}, raw.carry, 8760.0)

@@ -4,31 +4,48 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from configs.errors import UserError
-from data.align import aligned
-from data.features import FEATURES, GROUPS
-from data.features.base import choose, compute_features, values_in
-from data.simulator import SimulatorConfig
-from data.simulator.simulate import simulate
+from data.features.base import BLOCK, Feature, compute_features, one, values_in
+from data.features.moments import MOMENTS
+from data.features.oscillators import OSCILLATORS
+from data.features.ranges import RANGES
+from data.features.returns import RETURNS
+from data.features.stops import STOPS
+from data.features.technical import TECHNICAL
+from data.features.trend import TREND
+from data.features.volumes import VOLUMES
+from tests.data.feature_bars import BAR_FEATURES, simulated
 
-ALL = {feature.name: feature for feature in FEATURES}
+ALL = {feature.name: feature for feature in BAR_FEATURES}
+PRICES = ["open", "high", "low", "close"]
 
 
 @pytest.fixture(scope="module")
 def frame():
-    return aligned(simulate(SimulatorConfig(bars=1_400)))["BTC"].iloc[1:].reset_index(drop=True)
+    return simulated(2_600, 1)
+
+
+@pytest.fixture(scope="module")
+def history():
+    return simulated(3 * BLOCK + 100, 2)
 
 
 def value(name, frame):
     return values_in(frame, ALL[name])[name].to_numpy()
 
 
-def test_names_and_columns_are_their_own():
-    columns = [column for feature in FEATURES for column in feature.columns]
+def test_bar_features_need_bars_alone_and_not_too_many():
+    columns = [column for feature in BAR_FEATURES for column in feature.columns]
     assert len(set(columns)) == len(columns)
-    assert len(ALL) == len(FEATURES)
-    assert GROUPS == ("returns", "technical", "onchain", "macro", "calendar")
-    assert max(feature.lookback for feature in FEATURES) <= 340
+    assert len(ALL) == len(BAR_FEATURES)
+    assert max(feature.lookback for feature in BAR_FEATURES) <= 1_024
+    assert all(set(feature.needs) <= {*PRICES, "volume", "time"} for feature in BAR_FEATURES)
+
+
+def test_the_groups_of_old_presets_hold_what_they_held():
+    assert sum(len(feature.columns) for feature in RETURNS) == 16
+    assert sum(len(feature.columns) for feature in TECHNICAL) == 36
+    assert {f.group for f in [*MOMENTS, *RANGES]} == {"returns_more"}
+    assert {f.group for f in [*TREND, *STOPS, *OSCILLATORS, *VOLUMES]} == {"technical_more"}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -38,26 +55,86 @@ def test_a_value_depends_on_no_more_than_its_lookback(name, frame):
     assert whole.iloc[: feature.lookback - 1].isna().all().all()
     assert np.isfinite(whole.iloc[feature.lookback - 1 :]).all().all()
     size = whole.std()
-    for end in (feature.lookback, 700, 1_111, len(frame)):
+    for end in (feature.lookback, 1_100, 1_777, len(frame)):
         part = values_in(frame.iloc[end - feature.lookback : end].reset_index(drop=True), feature).iloc[-1]
         away = (part - whole.iloc[end - 1]).abs() / np.maximum(whole.iloc[end - 1].abs(), size)
         assert away.max() < 1e-6
 
 
-@pytest.mark.parametrize("name", [f.name for f in FEATURES if f.group in ("returns", "technical", "onchain", "macro")])
-@pytest.mark.parametrize("volume", [0.0, 5.0])
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("volume", [0.0, 5.0, 0.1])
 def test_where_nothing_moves_there_is_still_an_answer(name, volume, frame):
-    calm = frame.iloc[:800].copy()
-    calm.loc[350:, [c for c in frame if c != "time"]] = calm.loc[350, [c for c in frame if c != "time"]].to_numpy(float)
-    calm.loc[350:, ["open", "high", "low"]] = calm.loc[350, "close"]
-    calm.loc[350:, "volume"] = volume
+    calm = frame.copy()
+    calm.loc[1_200:, PRICES] = calm.loc[1_200, "close"]
+    calm.loc[1_200:, "volume"] = volume
     feature = ALL[name]
-    for rows in (calm, calm.iloc[350:].reset_index(drop=True)):
+    for rows in (calm, calm.iloc[1_200:].reset_index(drop=True)):
         values = values_in(rows, feature)
         assert np.isfinite(values.iloc[feature.lookback - 1 :]).all().all()
     # after a whole lookback of it the past is forgotten
-    still = values_in(calm.iloc[350:].reset_index(drop=True), feature).iloc[-1]
+    still = values_in(calm.iloc[1_200:].reset_index(drop=True), feature).iloc[-1]
     np.testing.assert_allclose(values_in(calm, feature).iloc[-1], still, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_extreme_bars_still_have_values(name, frame):
+    """A crash to a thousandth within a bar, a market that stops to trade, prices that only rise, and tiny prices."""
+    rows = frame.copy()
+    rows.loc[1_100:, PRICES] *= 1e-3
+    rows.loc[1_300:1_340, "volume"] = 0.0
+    rows.loc[1_400:1_800, PRICES] = np.outer(rows.loc[1_400, "close"] * 1.001 ** np.arange(401), np.ones(4))
+    rows.loc[1_801:, PRICES] *= 1e-9
+    feature = ALL[name]
+    assert np.isfinite(values_in(rows, feature).iloc[feature.lookback - 1 :]).all().all()
+
+
+def changed_after(frame, row):
+    """`frame` with every bar after `row` another one."""
+    noise = np.exp(np.random.default_rng(row).normal(0, 0.3, (len(frame) - row - 1, 5)))
+    changed = frame.copy()
+    changed.loc[row + 1 :, [*PRICES, "volume"]] *= noise
+    changed.loc[row + 1 :, "high"] = changed.loc[row + 1 :, PRICES].max(axis=1)
+    changed.loc[row + 1 :, "low"] = changed.loc[row + 1 :, PRICES].min(axis=1)
+    return changed
+
+
+def first_leak(frame, feature):
+    """The first row whose value is another number, by a single bit, when what comes after is cut off or changed."""
+    whole = values_in(frame, feature).to_numpy()
+    for row in (feature.lookback - 1, feature.lookback, 1_500, 1_501, 2_222):
+        for rows in (frame.iloc[: row + 1], changed_after(frame, row)):
+            seen = values_in(rows, feature).to_numpy()[: row + 1]
+            same = (seen == whole[: row + 1]) | (np.isnan(seen) & np.isnan(whole[: row + 1]))
+            if not same.all():
+                return int(np.argwhere(~same)[0][0])
+    return None
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_comes_after_changes_no_bit(name, frame):
+    assert first_leak(frame, ALL[name]) is None
+
+
+@pytest.mark.parametrize("leak", [lambda f: f["close"].rolling(3, center=True).mean(),
+                                  lambda f: f["close"] / f["close"].mean(),
+                                  lambda f: f["close"] * (1 + 1e-15 * np.sign(f["close"].iloc[-1] - 1e4))])
+def test_that_test_finds_a_leak(leak, frame):
+    assert first_leak(frame, Feature("leak", "returns", 3, ("close",), "", one("leak", leak))) is not None
+
+
+def test_blocks_give_the_same_values_wherever_the_rows_begin(history):
+    whole = compute_features(history, BAR_FEATURES, np.array([[0, len(history)]]))
+    reach = max(feature.lookback for feature in BAR_FEATURES)
+    scale = whole.abs().clip(lower=whole.std(), axis=1)
+    for start in (1, 700, BLOCK - 3):
+        rows = history.iloc[start:].reset_index(drop=True)
+        part = compute_features(rows, BAR_FEATURES, np.array([[0, len(rows)]]), np.arange(start, len(history)))
+        part.index = history.index[start:]
+        block = BLOCK * -(-(start + reach - 1) // BLOCK)  # the first that has all the past it may look at
+        assert block < len(history) - 50
+        pd.testing.assert_frame_equal(part.loc[block:], whole.loc[block:], check_exact=True)
+        warm = start + reach - 1
+        assert ((part - whole).abs() / scale).loc[warm:].max().max() < 1e-6
 
 
 def test_returns_and_means_by_hand(frame):
@@ -88,26 +165,6 @@ def test_rsi_and_atr_by_hand(frame):
     assert value("rsi", rows)[-1] == pytest.approx((up - down) / (up + down), rel=1e-6)
     true_range = np.maximum(high[1:], close[:-1]) - np.minimum(low[1:], close[:-1])
     assert value("atr", rows)[-1] == pytest.approx(wilder(true_range, 14) / close[-1], rel=1e-6)
-
-
-def test_chain_world_and_clock_by_hand(frame):
-    t = 600
-    flows = np.log(frame["exchange_outflow"] / frame["exchange_inflow"]).to_numpy()
-    assert value("netflow", frame)[t] == pytest.approx(flows[t])
-    week = flows[t - 167 : t + 1]
-    assert value("netflow_z", frame)[t] == pytest.approx((flows[t] - week.mean()) / week.std())
-    assert value("term_spread", frame)[t] == pytest.approx(frame["us10y"][t] - frame["us2y"][t])
-    hours = values_in(frame, ALL["hour"])
-    assert hours["hour_sin"][t] == pytest.approx(np.sin(2 * np.pi * frame["time"][t].hour / 24))
-
-
-def test_a_group_without_its_columns_is_dropped_whole_and_named(frame):
-    columns = [c for c in frame if c not in ("fees", "vix")]
-    chosen, dropped = choose(FEATURES, GROUPS, columns)
-    assert dropped == ("onchain", "macro")
-    assert {feature.group for feature in chosen} == {"returns", "technical", "calendar"}
-    with pytest.raises(UserError, match="did you mean 'onchain'"):
-        choose(FEATURES, ("on-chain",), columns)
 
 
 def test_segments_do_not_see_one_another(frame):

@@ -7,12 +7,12 @@ from scipy import stats
 
 from configs.errors import UserError
 from data.align import aligned
+from data.schema import EVERY_ASSET
 from data.simulator import SimulatorConfig
 from data.simulator.context import DELAY, LEADS, MAX_LEAD, SIGNS
 from data.simulator.prices import bars, hidden_state, returns
 from data.simulator.regimes import volatility
 from data.simulator.simulate import simulate
-from data.sources.base import EVERY_ASSET
 
 LONG = 60_000
 
@@ -50,7 +50,7 @@ def test_more_bars_and_more_assets_change_nothing_that_was_there():
     short = simulate(SimulatorConfig(bars=300))
     long = simulate(SimulatorConfig(bars=900, assets=("BTC", "ETH")))
     pd.testing.assert_frame_equal(short.bars["BTC"], long.bars["BTC"][:300], check_exact=True)
-    pd.testing.assert_frame_equal(short.context["onchain", "BTC"], long.context["onchain", "BTC"][:300],
+    pd.testing.assert_frame_equal(short.context["onchain_hourly", "BTC"], long.context["onchain_hourly", "BTC"][:300],
                                   check_exact=True)
 
 
@@ -129,7 +129,7 @@ def test_with_an_edge_what_is_seen_forecasts_and_the_truth_forecasts_better(edge
 def test_columns_lead_by_what_they_say():
     config = SimulatorConfig(bars=20_000, assets=("ETH", "BTC"), seed=5)
     z = hidden_state(config, config.bars + MAX_LEAD)[:, 1]
-    table = simulate(config).context["onchain", "BTC"]
+    table = simulate(config).context["onchain_hourly", "BTC"]
     for column, lead in LEADS.items():
         shown = SIGNS[column] * np.log(table[column].to_numpy())
         at = [np.corrcoef(shown, z[k : k + config.bars])[0, 1] for k in range(MAX_LEAD + 1)]
@@ -143,7 +143,7 @@ def test_assets_move_together_as_much_as_asked():
 
 
 def test_rows_are_known_when_they_say(fair):
-    chain, macro = fair.context["onchain", "BTC"], fair.context["macro", EVERY_ASSET]
+    chain, macro = fair.context["onchain_hourly", "BTC"], fair.context["markets", EVERY_ASSET]
     assert (chain["known_at"] == fair.bars["BTC"]["time"] + DELAY).all()
     assert set(macro["known_at"].dt.hour) == {22}
     assert macro["known_at"].dt.day_of_week.max() == 4
