@@ -46,7 +46,7 @@ def market_with_tables(bars: int, assets: int):
 
     names = tuple(f"A{n}" for n in range(assets))
     raw = simulate(SimulatorConfig(bars=bars, assets=names))
-    days = pd.date_range("2015-01-01", raw.bars[names[0]]["time"].iloc[-1], freq="D", tz="UTC")
+    days = pd.date_range(pd.Timestamp("2015-01-01", tz="UTC"), raw.bars[names[0]]["time"].iloc[-1], freq="D")
     rng = np.random.default_rng(0)
 
     def table(kind: str) -> pd.DataFrame:
