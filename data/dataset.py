@@ -48,6 +48,9 @@ class DataConfig:
     missing: Missing = "break"
     """where a table of context has no value: break the segment, mask (0 and a column that says so), or age (the last
     value, and a column that says how old)"""
+    bridge: int = 0
+    """gaps in the bars of at most so many are passed over as if they were none; longer ones end a segment, after which
+    every feature has to warm up anew"""
     rolling: int = 0
     """scale by this many trailing bars instead of by the training rows, for what drifts over the years; 0: do not"""
     clip: float = 8.0
@@ -71,6 +74,8 @@ class DataConfig:
         if self.window < 1 or self.clip <= 0:
             raise UserError(f"window must be at least 1 and clip above 0, found {self.window} and {self.clip}")
         check_name("way with missing values", self.missing, get_args(Missing))
+        if self.bridge < 0:
+            raise UserError(f"bridge must be at least 0 bars, found {self.bridge}")
         if self.rolling and self.rolling < 100:
             raise UserError(f"rolling must be 0 or at least 100 bars, found {self.rolling}")
         if self.features:
@@ -136,7 +141,7 @@ def finish(table: Table, raw: RawData, config: DataConfig) -> Dataset:
         # what stands in for a missing value, beside the flag that says so, is the middle of the scale
         features[inside[:, None, None] & table.masked & np.isnan(features)] = 0.0
         scaled = inside & np.isfinite(features).all(axis=(1, 2))  # a trailing scale needs bars of its own to begin
-        segments = unbroken(pd.Series(table.time).dt.tz_localize("UTC"), raw.bar, scaled)
+        segments = unbroken(pd.Series(table.time), raw.bar * (1 + config.bridge), scaled)
     market = Market(
         time=table.time,
         assets=table.assets,
@@ -158,7 +163,7 @@ def tabulate(raw: RawData, config: DataConfig, cache: Path | None = None) -> Tab
     if not features:
         raise UserError(f"the source feeds none of the feature groups {', '.join(dropped)}; add 'returns'")
     text = config.own_features.read_text() if config.own_features else ""
-    return replace(table_of(raw, features, config.missing, cache, text), dropped=dropped)
+    return replace(table_of(raw, features, config.missing, cache, text, config.bridge), dropped=dropped)
 
 
 def chosen(raw: RawData, config: DataConfig, own: list[Feature]) -> tuple[list[Feature], tuple[str, ...]]:

@@ -48,12 +48,13 @@ class Lot:
 
 
 def table_of(raw: RawData, features: Sequence[Feature], missing: Missing = "break", cache: Path | None = None,
-             extra: str = "") -> Table:
+             extra: str = "", bridge: int = 0) -> Table:
     """`features` of every asset of `raw`, on the bars that all of them share.
 
     Where a table has nothing to say, `missing` decides: `break` ends the segment there; `mask` keeps the row and adds a
     column `<kind>_missing`; `age` holds the last value of a daily table however old and adds `<kind>_age` in days.
-    `extra` is the text of features that are not ours, for the cache to know them by.
+    A gap of at most `bridge` bars is passed over. `extra` is the text of features that are not ours, for the cache to
+    know them by.
     """
     kinds = {feature.name: kind_of(feature, raw) for feature in features}
     frames = aligned(raw, {need for feature in features if feature.on == BARS for need in feature.needs})
@@ -61,12 +62,13 @@ def table_of(raw: RawData, features: Sequence[Feature], missing: Missing = "brea
     if not len(first):
         raise UserError(f"no bar is shared by all of {', '.join(frames)}; give assets whose times overlap")
     time = first["time"]
-    runs = unbroken(time, raw.bar, np.ones(len(time), bool))
+    step = raw.bar * (1 + bridge)
+    runs = unbroken(time, step, np.ones(len(time), bool))
     position = time.astype("datetime64[us, UTC]").astype("int64").to_numpy() // (raw.bar // pd.Timedelta("1us"))
     blocks = BlockCache(cache, extra) if cache else None
     everyone = []
     for asset, frame in frames.items():
-        lots = bar_lots(frame, raw, features, kinds, position, blocks)
+        lots = bar_lots(frame, step, features, kinds, position, blocks)
         lots += table_lots(raw, asset, time, [f for f in features if f.on != BARS], missing == "age")
         everyone.append(put_together(lots, features, missing))
     columns = tuple(map(str, everyone[0].columns))
@@ -77,7 +79,7 @@ def table_of(raw: RawData, features: Sequence[Feature], missing: Missing = "brea
     warm = max((feature.lookback for feature in features if kinds[feature.name] == BARS), default=1)
     usable = np.isfinite(values[:, :, outside & ~masked]).all(axis=(1, 2))
     warmed = covered(len(time), np.array([[a + warm - 1, b] for a, b in runs if b - a >= warm]).reshape(-1, 2))
-    segments = unbroken(time, raw.bar, usable & warmed)
+    segments = unbroken(time, step, usable & warmed)
     values[~covered(len(time), segments)] = np.nan
     return Table(
         time=time.dt.tz_convert(None).to_numpy("datetime64[us]"),
@@ -104,7 +106,7 @@ def kind_of(feature: Feature, raw: RawData) -> str:
                 BARS)
 
 
-def bar_lots(frame: pd.DataFrame, raw: RawData, features: Sequence[Feature], kinds: Mapping[str, str],
+def bar_lots(frame: pd.DataFrame, step: pd.Timedelta, features: Sequence[Feature], kinds: Mapping[str, str],
              position: np.ndarray, blocks: BlockCache | None) -> list[Lot]:
     """What is computed on the bars, by the kind of table that it hangs on; each on the runs where that has values."""
     lots = []
@@ -113,7 +115,7 @@ def bar_lots(frame: pd.DataFrame, raw: RawData, features: Sequence[Feature], kin
         inputs = {need for feature in chosen for need in feature.needs}
         closes = [c for c in frame if str(c).startswith("close:")] if COMPANY in inputs else []
         complete = frame[[*sorted(inputs), *closes]].notna().all(axis=1).to_numpy()
-        runs = unbroken(frame["time"], raw.bar, complete)
+        runs = unbroken(frame["time"], step, complete)
         lots.append(Lot(kind, compute_features(frame, chosen, runs, position, blocks)))
     return lots
 
@@ -179,14 +181,14 @@ def covered(rows: int, segments: np.ndarray) -> np.ndarray:
     return inside
 
 
-def unbroken(time: pd.Series, bar: pd.Timedelta, complete: np.ndarray) -> np.ndarray:
-    """(S, 2) runs of rows that follow one another by exactly one bar and miss nothing.
+def unbroken(time: pd.Series, step: pd.Timedelta, complete: np.ndarray) -> np.ndarray:
+    """(S, 2) runs of rows that follow one another within `step` and miss nothing.
 
     >>> closes = pd.Series(pd.to_datetime([1, 2, 3, 6, 7], unit="h", utc=True))
     >>> unbroken(closes, pd.Timedelta("1h"), np.array([True, True, True, True, False])).tolist()
     [[0, 3], [3, 4]]
     """
-    follows = (time.diff() == bar).to_numpy() & complete
+    follows = (time.diff() <= step).to_numpy() & complete
     follows[1:] &= complete[:-1]
     starts = np.flatnonzero(complete & ~follows)
     ends = np.flatnonzero(complete & ~np.append(follows[1:], False)) + 1

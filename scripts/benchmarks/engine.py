@@ -27,16 +27,7 @@ def single_steps(observation: str, steps: int = 20_000) -> Work:
 def vector_steps(observation: str, accounts: int, steps: int) -> Work:
     from envs.vector_env import TradingVectorEnv
 
-    envs = TradingVectorEnv(accounts, walk_market(), WINDOW, observation=observation)
-    actions = np.random.default_rng(0).integers(0, 3, (64, accounts))
-    envs.reset(seed=0)
-
-    def work() -> int:
-        for k in range(steps):
-            envs.step(actions[k % 64])
-        return steps * accounts
-
-    return work
+    return walked(TradingVectorEnv(accounts, walk_market(), WINDOW, observation=observation), accounts, steps)
 
 
 def sync_steps(accounts: int, steps: int) -> Work:
@@ -46,7 +37,10 @@ def sync_steps(accounts: int, steps: int) -> Work:
     from envs.trading_env import TradingEnv
 
     market = walk_market()
-    envs = SyncVectorEnv([lambda: TradingEnv(market, WINDOW)] * accounts)
+    return walked(SyncVectorEnv([lambda: TradingEnv(market, WINDOW)] * accounts), accounts, steps)
+
+
+def walked(envs, accounts: int, steps: int) -> Work:
     actions = np.random.default_rng(0).integers(0, 3, (64, accounts))
     envs.reset(seed=0)
 

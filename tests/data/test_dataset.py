@@ -71,6 +71,18 @@ def test_gaps_become_segments_that_no_window_crosses():
     assert data.truth is None
 
 
+def test_a_short_gap_can_be_passed_over_and_a_long_one_cannot():
+    config = replace(SMALL, groups=("returns", "calendar"), bridge=3)
+    raw = without(load_raw(SMALL), np.r_[700:703, 1_500:1_504])
+    market = build(raw, config).market
+    assert market.segments.tolist() == [[168, 1_497], [1_497 + 168, 2_393]]
+    step = market.columns.index("return_1")
+    across = np.log(market.prices[700, 0, 3] / market.prices[699, 0, 3])
+    others = market.features[800:1_490, 0, step]
+    slope, start = np.polyfit(np.log(market.prices[800:1_490, 0, 3] / market.prices[799:1_489, 0, 3]), others, 1)
+    assert market.features[700, 0, step] == pytest.approx(slope * across + start, rel=1e-3)
+
+
 def test_context_that_goes_stale_ends_a_segment():
     raw = load_raw(SMALL)
     chain = raw.context["onchain_hourly", "BTC"].drop(index=range(1_000, 1_010)).reset_index(drop=True)
@@ -127,7 +139,8 @@ def test_a_path_makes_the_file_the_source(tmp_path):
 
 @pytest.mark.parametrize("wrong", [
     {"window": 0}, {"clip": 0.0}, {"groups": ()}, {"groups": ("technicals",)}, {"source": "exchange"},
-    {"borders": (5, 5)}, {"borders": (0, 5)},
+    {"bridge": -1}, {"rolling": 50}, {"missing": "fill"}, {"features": "weekly"}, {"borders": (5, 5)},
+    {"borders": (0, 5)},
 ])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError):
