@@ -215,7 +215,7 @@ def untrained(data: Dataset, config: EncoderConfig, window: int, seed: int = 0) 
         torch.manual_seed(seed)
         model = ForecastModel.build(len(market.columns), config, scale)
     span = TrainedSpan(train.start, train.stop, str(market.time[train.start]), str(market.time[train.stop - 1]))
-    return Checkpoint(config, market.columns, data.scaler, window, data.labels.horizon, LEVELS, scale, span,
+    return Checkpoint(config, market.columns, data.scaler, window, data.labels.reach, LEVELS, scale, span,
                       market.fingerprint, portable(model.state_dict()))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from configs.errors import UserError
-from data.schema import EVERY_ASSET, schema_of
+from data.schema import AT_ONCE, EVERY_ASSET, schema_of
 from data.sources.base import RawData, values_of
 
 AGE = "age"  # the column that a join adds when asked how old, in days, the values are
@@ -44,11 +44,12 @@ def known_at_join(time: pd.Series, table: pd.DataFrame, max_age: pd.Timedelta | 
     return values.assign(**{AGE: old}) if age else values
 
 
-def aligned(raw: RawData, columns: Collection[str] | None = None) -> dict[str, pd.DataFrame]:
+def aligned(raw: RawData, columns: Collection[str] | None = None, hold: bool = False) -> dict[str, pd.DataFrame]:
     """One frame an asset on the closes that all assets share: time, bars, carry, and the context known by then.
 
-    Of the context only `columns` are joined, all if none are named. Where there are several assets, or some that are
-    only watched, each frame also holds the close and volume of every one of them.
+    Of the context only `columns` are joined, all if none are named; of two tables of one schema the first that has a
+    column gives it. `hold` lets values grow as old as they will, and adds `age:<kind>` in days. Where there are several
+    assets, or some that are only watched, each frame also holds the close and volume of every one of them.
     """
     shared = None
     for bars in raw.bars.values():
@@ -60,10 +61,18 @@ def aligned(raw: RawData, columns: Collection[str] | None = None) -> dict[str, p
     for asset, bars in raw.bars.items():
         kept = bars["time"].isin(shared).to_numpy()
         parts = [bars[kept].reset_index(drop=True), company]
+        given: dict[str, str] = {}  # column -> the schema that gave it
         for (kind, owner), table in raw.context.items():
-            wanted = [c for c in values_of(table) if columns is None or c in columns]
-            if wanted and owner in (asset, EVERY_ASSET) and kind != "peer":
-                parts.append(known_at_join(time, table[["known_at", *wanted]], schema_of(kind).max_age))
+            schema = schema_of(kind)
+            wanted = [c for c in values_of(table) if (columns is None or c in columns) and given.get(c) != schema.name]
+            if not wanted or owner not in (asset, EVERY_ASSET) or schema.name == "peer":
+                continue
+            given |= dict.fromkeys(wanted, schema.name)
+            ageing = hold and schema.max_age > AT_ONCE
+            seen = known_at_join(time, table[["known_at", *wanted]], None if ageing else schema.max_age, ageing)
+            named = f"{AGE}:{schema.name}"
+            parts.append(seen.rename(columns={AGE: named}).drop(columns=[c for c in [named] if c in given]))
+            given[named] = schema.name
         frame = pd.concat(parts, axis=1)
         twice = frame.columns[frame.columns.duplicated()]
         if len(twice):
@@ -73,13 +82,16 @@ def aligned(raw: RawData, columns: Collection[str] | None = None) -> dict[str, p
 
 
 def closes_of_all(raw: RawData, time: pd.Series) -> pd.DataFrame:
-    """`close:<asset>` and `volume:<asset>` of the traded and the watched assets; nothing where there is one alone."""
+    """`close:<asset>` and `volume:<asset>` of the traded and the watched assets; nothing where there is one alone.
+
+    The leader's stand first: it is what the others are compared with.
+    """
     tables = {asset: bars.assign(known_at=bars["time"]) for asset, bars in raw.bars.items()}
     tables |= {asset: table for (kind, asset), table in raw.context.items() if kind == "peer"}
     if len(tables) == 1:
         return pd.DataFrame(index=time.index)
     parts: list[pd.DataFrame] = [pd.DataFrame({COMPANY: np.full(len(time), float(len(tables)))})]
-    for asset, table in tables.items():
-        seen = known_at_join(time, table[["known_at", "close", "volume"]], schema_of("peer").max_age)
+    for asset in sorted(tables, key=lambda name: name != raw.leader):  # the others keep their order
+        seen = known_at_join(time, tables[asset][["known_at", "close", "volume"]], schema_of("peer").max_age)
         parts.append(seen.rename(columns={name: f"{name}:{asset}" for name in seen}))
     return pd.concat(parts, axis=1)

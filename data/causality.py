@@ -16,9 +16,11 @@ import numpy as np
 import pandas as pd
 
 from configs.registry import check_name
-from data.dataset import DataConfig, Dataset, Table, finish, tabulate
+from data.dataset import DataConfig, Dataset, finish, tabulate
 from data.features.base import BLOCK, Feature, values_in
+from data.segments import covered
 from data.sources.base import RawData, values_of
+from data.table import Table
 
 KINDS = ("noise", "jump", "flip", "cut")
 # Same-shape kinds must agree to the bit; shorter arrays may be summed in another order (BLAS), so `cut` has slack.
@@ -195,15 +197,12 @@ def is_nan(values: np.ndarray) -> np.ndarray:
 def computed(table: Table) -> list[Output]:
     """What is made before anything is fitted: stamped with its own row."""
     rows = np.arange(len(table.time))
-    inside = np.zeros(len(rows), bool)
-    for start, stop in table.segments:
-        inside[start:stop] = True
     return [
         Output("time", table.time.astype(np.int64), rows),
         Output("prices", table.prices, rows, ("open", "high", "low", "close", "volume")),
         Output("features", table.values, rows, table.columns),
         Output("carry", table.carry, rows, table.assets),
-        Output("segments", inside, rows),
+        Output("segments", covered(len(rows), table.segments), rows),
     ]
 
 
@@ -212,7 +211,7 @@ def fitted(data: Dataset) -> list[Output]:
     rows = np.arange(len(data.market))
     last = data.split.train.stop - 1
     labels = data.labels
-    ahead = rows + labels.horizon
+    ahead = rows + labels.reach
     return [
         Output("scaler center", data.scaler.center[None], last, data.scaler.columns),
         Output("scaler scale", data.scaler.scale[None], last, data.scaler.columns),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
@@ -13,11 +14,13 @@ import pandas as pd
 from configs.errors import UserError
 from configs.registry import check_name
 from data.features import FEATURES, GROUPS, PRESETS
-from data.features.base import Feature, choose
+from data.features.base import BARS, Feature, choose
 from data.features.own import load_features
 from data.labels import LabelConfig, Labels, make_labels
+from data.lots import FLAGGED, Missing, fed_columns
 from data.market import Market
 from data.scaling import Scaler
+from data.segments import covered, unbroken
 from data.simulator.config import SimulatorConfig
 from data.simulator.known import KnownConfig, known_raw
 from data.simulator.simulate import simulate
@@ -25,7 +28,7 @@ from data.sources.base import RawData, Truth, values_of
 from data.sources.files import FileConfig, FileSource
 from data.splits import Split, SplitConfig, chronological, gap_of
 from data.stored import StoreConfig, stored_raw
-from data.table import Missing, Table, covered, fed_columns, table_of, unbroken
+from data.table import Table, table_of
 
 SOURCES = ("simulated", "known", "file", "store")
 
@@ -98,6 +101,7 @@ class Dataset:
     scaler: Scaler
     dropped: tuple[str, ...]  # groups of features that the source cannot feed
     truth: Truth | None = None  # of simulated and known markets: what nobody in them can see
+    notes: tuple[str, ...] = ()  # what whoever reads results should know of the data
 
 
 def load_dataset(config: DataConfig, cache: Path | None = None) -> Dataset:
@@ -129,19 +133,30 @@ def build(raw: RawData, config: DataConfig, cache: Path | None = None) -> Datase
 def finish(table: Table, raw: RawData, config: DataConfig) -> Dataset:
     """Split, fit the scaler on training rows, scale and label."""
     if not len(table.segments):
-        raise UserError(f"features need {table.warm_up} bars without a gap to warm up, and {len(table.time)} bars have "
-                        "no such run; give more data or fewer groups")
+        raise UserError(nothing_left(table))
     split = split_rows(len(table.time), config)
-    scaler = fit_scaler(table, split, config)
-    features = scaler.transform(table.values)  # (T, N, F) float32
+    market, scaler, notes = scaled(table, raw, config, [split.train])
+    labels = make_labels(table.prices, market.segments, config.labels)
+    return Dataset(market, labels, split, scaler, table.dropped, raw.truth, (*raw.notes, *notes))
+
+
+def scaled(table: Table, raw: RawData, config: DataConfig, train: Sequence[slice]) -> tuple[Market, Scaler, list[str]]:
+    """The market on the scale of the `train` rows, as each fold of a cross-validation needs its own; with notes."""
+    rows = spanned(covered(len(table.time), table.segments), train)
+    unseen = table.masked & ~np.isfinite(table.values[rows]).any(axis=(0, 1))  # (F,) never seen while training
+    values = np.where(unseen, np.nan, table.values)
+    scaler = fit_scaler(replace(table, values=values), rows, config)
+    features = scaler.transform(values)  # (T, N, F) float32
     segments = table.segments
     if table.masked.any() or config.rolling:
         inside = covered(len(table.time), segments)
         features[..., table.flags] = table.values[..., table.flags]
+        for kind in {kind for kind, gone in zip(table.kinds, unseen) if gone}:
+            features[inside[:, None] & np.ones(features.shape[1], bool), table.kinds.index(f"{FLAGGED}{kind}")] = 1.0
         # what stands in for a missing value, beside the flag that says so, is the middle of the scale
         features[inside[:, None, None] & table.masked & np.isnan(features)] = 0.0
-        scaled = inside & np.isfinite(features).all(axis=(1, 2))  # a trailing scale needs bars of its own to begin
-        segments = unbroken(pd.Series(table.time), raw.bar * (1 + config.bridge), scaled)
+        ready = inside & np.isfinite(features).all(axis=(1, 2))  # a trailing scale needs bars of its own to begin
+        segments = unbroken(pd.Series(table.time), raw.bar * (1 + config.bridge), ready)
     market = Market(
         time=table.time,
         assets=table.assets,
@@ -152,8 +167,18 @@ def finish(table: Table, raw: RawData, config: DataConfig) -> Dataset:
         segments=segments,
         bars_per_year=raw.bars_per_year,
     )
-    labels = make_labels(table.prices, segments, config.labels)
-    return Dataset(market, labels, split, scaler, table.dropped, raw.truth)
+    names = ", ".join(column for column, gone in zip(table.columns, unseen) if gone)
+    return market, scaler, [f"without a value on the training rows, hence left missing: {names}"] if names else []
+
+
+def nothing_left(table: Table) -> str:
+    """Why no row has everything, and what to do about it."""
+    if not table.held[BARS]:
+        return (f"features need {table.warm_up} bars without a gap to warm up, and {len(table.time)} bars have no such "
+                "run; give more data, fewer groups, or pass short gaps over with --data.bridge")
+    short = ", ".join(f"{kind} on {rows}" for kind, rows in table.held.items() if rows < table.held[BARS])
+    return (f"of {table.held[BARS]} bars none has everything: there are values of {short}; say --data.missing mask, or "
+            "leave those groups out")
 
 
 def tabulate(raw: RawData, config: DataConfig, cache: Path | None = None) -> Table:
@@ -162,8 +187,7 @@ def tabulate(raw: RawData, config: DataConfig, cache: Path | None = None) -> Tab
     features, dropped = chosen(raw, config, own)
     if not features:
         raise UserError(f"the source feeds none of the feature groups {', '.join(dropped)}; add 'returns'")
-    text = config.own_features.read_text() if config.own_features else ""
-    return replace(table_of(raw, features, config.missing, cache, text, config.bridge), dropped=dropped)
+    return replace(table_of(raw, features, config.missing, cache, config.bridge), dropped=dropped)
 
 
 def chosen(raw: RawData, config: DataConfig, own: list[Feature]) -> tuple[list[Feature], tuple[str, ...]]:
@@ -194,7 +218,13 @@ def split_rows(rows: int, config: DataConfig) -> Split:
     return Split(slice(0, first), slice(min(first + gap, second), second), slice(min(second + gap, rows), rows), gap)
 
 
-def fit_scaler(table: Table, split: Split, config: DataConfig) -> Scaler:
-    rows = covered(len(table.time), table.segments)
-    rows[split.train.stop :] = False
-    return Scaler.fit(table.values, table.columns, np.flatnonzero(rows), config.clip, config.rolling)
+def spanned(inside: np.ndarray, spans: Sequence[slice]) -> np.ndarray:
+    """Rows that lie inside, and in one of `spans`."""
+    taken = np.zeros(len(inside), bool)
+    for span in spans:
+        taken[span] = True
+    return np.flatnonzero(inside & taken)
+
+
+def fit_scaler(table: Table, rows: np.ndarray, config: DataConfig) -> Scaler:
+    return Scaler.fit(table.values, table.columns, rows, config.clip, config.rolling)

@@ -4,6 +4,10 @@ A row `t` stands for the bars `t-W+1 .. t` that its window sees and the bars `t+
 Between a row that teaches and a row that is tested these must not meet, whichever comes first, so `W + reach - 1` rows
 are purged on both sides of every test block. After each block an embargo leaves out more, for what stays correlated
 once the labels have ended (Lopez de Prado 2018, chapters 7 and 12).
+
+`W` counts what a row is given to see. Features look back further (`Table.warm_up`): give that as the window where rows
+after a test block teach, if not even the bars that their features were made of may be tested. Each fold is scaled on
+its own rows: `data.dataset.scaled(table, raw, config, fold.train)`.
 """
 
 from __future__ import annotations

@@ -54,24 +54,63 @@ class Imported:
 
 
 class References(Mapping[Key, pd.DataFrame]):
-    """The tables that one may be compared with: those of the same import, then those of the store, read when asked."""
+    """The tables that one may be compared with, read when asked: what is stored, and this import's rows over it."""
 
     def __init__(self, batch: Sequence[Reading], store: Store) -> None:
         self.store = store
-        self.tables: dict[Key, pd.DataFrame | None] = dict.fromkeys(store.keys())
-        self.tables |= {reading.key: reading.table for reading in batch}
+        self.stored = set(store.keys())
+        self.batch: dict[Key, list[pd.DataFrame]] = {key: [] for key in self.stored}
+        for reading in batch:
+            self.batch.setdefault(reading.key, []).append(reading.table)
+        self.tables: dict[Key, pd.DataFrame] = {}
 
     def __getitem__(self, key: Key) -> pd.DataFrame:
-        table = self.tables[key]
-        if table is None:
-            table = self.tables[key] = self.store.read(key)
-        return table
+        if key not in self.tables:
+            table = self.store.read(key) if key in self.stored else None
+            for newer in self.batch[key]:
+                table = newer if table is None else laid_over(table, newer)
+            assert table is not None
+            self.tables[key] = table
+        return self.tables[key]
+
+    def with_new(self, key: Key, table: pd.DataFrame) -> pd.DataFrame:
+        """`table` in its place among the stored rows and those that come with it."""
+        return laid_over(self[key], table)
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(self.tables)
+        return iter(self.batch)
 
     def __len__(self) -> int:
-        return len(self.tables)
+        return len(self.batch)
+
+
+def laid_over(stored: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame:
+    """Rows by time; where both have one, the newer's.
+
+    >>> days = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"], utc=True)
+    >>> old, new = pd.DataFrame({"time": days[:2], "x": [1.0, 2.0]}), pd.DataFrame({"time": days[1:], "x": [5.0, 6.0]})
+    >>> laid_over(old, new)["x"].tolist()
+    [1.0, 5.0, 6.0]
+    """
+    kept = stored[~stored["time"].isin(newer["time"])]
+    return pd.concat([kept, newer]).sort_values("time", kind="stable", ignore_index=True)
+
+
+def checked_with(stored: pd.DataFrame, key: Key, table: pd.DataFrame, references: Mapping[Key, pd.DataFrame]
+                 ) -> list[Finding]:
+    """What is wrong with `table` in its place among the stored rows, `stored` holding both; rows are those of `table`.
+
+    A fault may show only across the seam: a unit that changes there, rows that come a second time.
+    """
+    own = stored["time"].isin(table["time"]).to_numpy()
+    found = []
+    for finding in check_table(key, stored, references):
+        if finding.bad is not None and len(finding.bad) == len(own):
+            if finding.bad[own].any():
+                found.append(replace(finding, bad=finding.bad[own], rows=int(finding.bad[own].sum())))
+        elif finding.last >= table["time"].iloc[0] and finding.first <= table["time"].iloc[-1]:
+            found.append(finding)
+    return found
 
 
 def import_files(paths: Sequence[Path], store: Store, on_bad: Literal["refuse", "drop", "keep"] = "refuse",
@@ -83,16 +122,23 @@ def import_files(paths: Sequence[Path], store: Store, on_bad: Literal["refuse", 
     the others.
     """
     check_name("on_bad", on_bad, ON_BAD)
-    done: list[Imported] = []
-    read: list[tuple[Path, Reading]] = []
-    for path in files_in(paths, store.folder):
-        try:
-            read += [(path, reading) for reading in read_file(path, **how)]
-        except UserError as error:
-            done.append(Imported(path, refusal=str(error)))
+    read, unreadable = readings_of(files_in(paths, store.folder), **how)
+    done = [Imported(path, refusal=why) for path, why in unreadable]
     with store.alone():
         references = References([reading for _, reading in read], store)
         return done + [import_table(path, reading, store, references, on_bad, on_conflict) for path, reading in read]
+
+
+def readings_of(files: Sequence[Path], **how: Any) -> tuple[list[tuple[Path, Reading]], list[tuple[Path, str]]]:
+    """Every table of `files`, and the files that could not be read, each with the reason."""
+    read: list[tuple[Path, Reading]] = []
+    unreadable: list[tuple[Path, str]] = []
+    for path in files:
+        try:
+            read += [(path, reading) for reading in read_file(path, **how)]
+        except UserError as error:
+            unreadable.append((path, str(error)))
+    return read, unreadable
 
 
 def files_in(paths: Sequence[Path], store: Path) -> list[Path]:
@@ -110,10 +156,10 @@ def files_in(paths: Sequence[Path], store: Path) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def import_table(path: Path, reading: Reading, store: Store, references: Mapping[Key, pd.DataFrame], on_bad: str,
+def import_table(path: Path, reading: Reading, store: Store, references: References, on_bad: str,
                  on_conflict: Literal["refuse", "keep"]) -> Imported:
     key, table = reading.key, reading.table
-    findings = tuple(check_table(key, table, references))
+    findings = tuple(checked_with(references.with_new(key, table), key, table, references))
     outcome = Imported(path, key, findings=findings, notes=reading.notes)
     grave = [finding for finding in findings if finding.severity == "refuse"]
     try:

@@ -54,12 +54,12 @@ class LabelConfig:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Row `t` speaks of bars `t+1 .. t+horizon` at most; where those are not all in its segment it is unknown."""
+    """Row `t` speaks of bars `t+1 .. t+reach`; where those are not all in its segment it is unknown."""
 
     direction: np.ndarray  # (T, N) int64: DOWN, FLAT, UP or UNKNOWN
     forward: np.ndarray  # (T, N) float32 log return, NaN where unknown
     volatility: np.ndarray  # (T, N) float32 root mean square log return of one bar, NaN where unknown
-    horizon: int  # the reach of the farthest-looking of the three: what splits purge by
+    reach: int  # of the farthest-looking of the three: what splits purge by
 
     @property
     def known(self) -> np.ndarray:
@@ -108,5 +108,5 @@ def make_labels(prices: np.ndarray, segments: np.ndarray, config: LabelConfig) -
         direction=np.where(known, np.where(up, UP, np.where(down, DOWN, FLAT)), UNKNOWN),
         forward=np.where(known, forward, np.nan).astype(np.float32),
         volatility=np.where(known, volatility, np.nan).astype(np.float32),
-        horizon=config.reach,
+        reach=config.reach,
     )

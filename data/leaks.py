@@ -23,9 +23,9 @@ ENOUGH = 50  # rows below which a correlation says nothing
 
 
 def early_stamps(raw: RawData) -> list[str]:
-    """Tables of context whose rows claim to be known before their period was over, or in no order.
+    """Tables of context whose rows claim to be known sooner than their schema's rule allows, or in no order.
 
-    A schema may say that a value is published at the start of its period (`Known.of`); then the start is the limit.
+    Where the moment was measured (`Known.measured`), a row may be known as soon as its period is over.
 
     >>> from data.simulator import SimulatorConfig
     >>> from data.simulator.simulate import simulate
@@ -40,15 +40,14 @@ def early_stamps(raw: RawData) -> list[str]:
             found.append(f"{kind} of {asset}: known_at falls at row {row}, from {known[row - 1]} to {known[row]}")
         if "time" not in table or not isinstance(table["time"].dtype, pd.DatetimeTZDtype):
             continue
-        schema = schema_of(kind)
-        at_start = schema.known.of == "start"
-        limit = pd.DatetimeIndex(table["time"]) - pd.Timedelta(schema.frequencies[0]) * int(at_start)
-        early = known < limit
+        known_by = schema_of(kind).known
+        period = pd.Timedelta(schema_of(kind).frequencies[0])
+        rule = pd.DatetimeIndex(table["time"]) if known_by.measured else known_by.moments(table, period)
+        early = known < rule
         if early.any():
             row = int(np.argmax(early))
-            found.append(f"{kind} of {asset}: {early.sum()} of {len(table)} rows are known before the "
-                         f"{'start' if at_start else 'end'} of what they describe; the first is row {row}, known at "
-                         f"{known[row]}, {limit[row] - known[row]} too soon")
+            found.append(f"{kind} of {asset}: {early.sum()} of {len(table)} rows are known sooner than such a table "
+                         f"can be; the first is row {row}, known at {known[row]}, {rule[row] - known[row]} too soon")
     return found
 
 

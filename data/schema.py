@@ -20,7 +20,7 @@ from configs.registry import check_name, did_you_mean
 
 OHLCV = ("open", "high", "low", "close", "volume")
 EVERY_ASSET = "all"  # the asset of a table that speaks of the whole market, such as rates
-NEVER = pd.Timedelta(0)
+AT_ONCE = pd.Timedelta(0)
 US_BUSINESS_DAY = CustomBusinessDay(calendar=USFederalHolidayCalendar())
 
 
@@ -48,11 +48,11 @@ class Known:
     Timestamp('2023-05-30 22:00:00+0000', tz='UTC')
     """
 
-    delay: pd.Timedelta = NEVER
+    delay: pd.Timedelta = AT_ONCE
     of: Literal["start", "end"] = "end"
     business_day: bool = False  # the delay counts from midnight of the next American business day
     measured: str = ""
-    believed: pd.Timedelta = NEVER
+    believed: pd.Timedelta = AT_ONCE
 
     def moments(self, table: pd.DataFrame, period: pd.Timedelta) -> pd.DatetimeIndex:
         """(rows,) of `table`, which has `time` and, where there is one, the measured column."""
@@ -66,7 +66,7 @@ class Known:
         if self.measured and self.measured in table:
             stamp = pd.to_datetime(table[self.measured].to_numpy(float), unit="s", utc=True)
             late = stamp - end
-            fits = (late >= NEVER) & (late <= self.believed)
+            fits = (late >= AT_ONCE) & (late <= self.believed)
             known = pd.DatetimeIndex(np.where(fits, stamp.as_unit("us").tz_convert(None),
                                               known.as_unit("us").tz_convert(None))).tz_localize("UTC")
         return known.as_unit("us")
@@ -110,8 +110,8 @@ DOLLARS = ("market_cap_estimated", "realised_cap", "fees_usd", "fee_mean_usd", "
            "spot_volume_usd")
 
 SCHEMAS: dict[str, Schema] = {schema.name: schema for schema in (
-    Schema("spot", "bars of a spot market", ("1h", "1D"), BARS, Known(), NEVER),
-    Schema("perp", "bars of a perpetual future", ("1h", "1D"), BARS, Known(), NEVER),
+    Schema("spot", "bars of a spot market", ("1h", "1D"), BARS, Known(), AT_ONCE),
+    Schema("perp", "bars of a perpetual future", ("1h", "1D"), BARS, Known(), AT_ONCE),
     Schema("implied", "implied volatility, as bars of an index", ("1h",),
            tuple(Column(f"implied_{name}", "percent a year", 0.0, 1000.0, required=True) for name in OHLCV[:4]),
            Known(), pd.Timedelta("3h")),
@@ -153,8 +153,8 @@ SCHEMAS: dict[str, Schema] = {schema.name: schema for schema in (
     ), Known(DAY), pd.Timedelta("3D")),
     # never stored: what the simulator, the known markets and the watched assets bring
     Schema("onchain_hourly", "an hour of the simulated chain", ("1h",), (), Known(), pd.Timedelta("6h")),
-    Schema("peer", "closes of an asset that is watched and not traded", ("1h", "1D"), (), Known(), NEVER),
-    Schema("state", "what is to be seen in a market whose best policy is known", ("1h",), (), Known(), NEVER),
+    Schema("peer", "closes of an asset that is watched and not traded", ("1h", "1D"), (), Known(), AT_ONCE),
+    Schema("state", "what is to be seen in a market whose best policy is known", ("1h",), (), Known(), AT_ONCE),
 )}
 
 

@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -92,7 +93,11 @@ class Store:
     def __init__(self, folder: Path, patience: float = 60.0) -> None:
         self.folder = Path(folder)
         self.patience = patience  # seconds that a write waits for another process to finish its own
-        self._alone = False
+        self._thread = threading.RLock()  # the lock of the file holds off processes, this one threads
+        self._depth = 0
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path, float]]:
+        return Store, (self.folder, self.patience)  # another process has its own locks
 
     def keys(self) -> list[Key]:
         return sorted(self._entries())
@@ -153,19 +158,22 @@ class Store:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """No other process writes meanwhile; one that does is waited for, `patience` seconds at most."""
-        if self._alone:
-            yield
-            return
-        make_folder(self.folder)
-        lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            self._wait_for(lock)
-            self._alone = True
-            self._tidy()
-            yield
-        finally:
-            self._alone = False
-            os.close(lock)
+        with self._thread:
+            self._depth += 1
+            try:
+                if self._depth > 1:  # within a block of its own
+                    yield
+                    return
+                make_folder(self.folder)
+                lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+                try:
+                    self._wait_for(lock)
+                    self._tidy()
+                    yield
+                finally:
+                    os.close(lock)
+            finally:
+                self._depth -= 1
 
     def _wait_for(self, lock: int) -> None:
         until = time.monotonic() + self.patience

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from data.sources.base import RawData
 from data.store import Store
 
 BARS_PER_YEAR = {"1h": 8760.0, "1D": 365.0}
-FUNDED_HOURS = 8  # a funding rate is a share of the position for so long
+PAYMENTS = 3  # of funding in a day
 LEAST_HOURS = 12  # a day made of fewer hourly bars than that is a gap
 
 
@@ -34,6 +34,8 @@ class StoreConfig:
     """kinds of tables beside the bars; of two that have the same columns the one named first counts"""
     peers: tuple[str, ...] = ()
     """assets that are watched and not traded, for features that compare assets"""
+    leader: str = ""
+    """the asset that the others are compared with; the first of assets if empty"""
     start: str = ""
     """first day, such as 2019-01-01; all there is if empty"""
     end: str = ""
@@ -46,6 +48,8 @@ class StoreConfig:
         if not self.assets or len({*self.assets, *self.peers}) < len(self.assets) + len(self.peers):
             raise UserError(f"store.assets and store.peers must name assets, each once: found {self.assets} and "
                             f"{self.peers}")
+        if self.leader and self.leader not in (*self.assets, *self.peers):
+            raise UserError(f"store.leader must be one of store.assets and store.peers, found {self.leader!r}")
         for name, day in (("start", self.start), ("end", self.end)):
             try:
                 moment(day)
@@ -66,16 +70,37 @@ def stored_raw(config: StoreConfig) -> RawData:
         peer = bars_of(store, config, asset)
         context["peer", asset] = peer[["close", "volume"]].assign(known_at=peer["time"])
     found = store.keys()
-    for kind in config.context:
-        owners = [key for key in found if key.kind == kind and key.asset in (*config.assets, EVERY_ASSET)]
-        if not owners and not any(key.kind == kind for key in found):
-            kinds = dict.fromkeys(key.kind for key in found)
-            raise UserError(f"{config.folder} holds nothing of kind {kind!r}, only {', '.join(kinds)}"
-                            f"{did_you_mean(kind, kinds)}; import it or leave it out of store.context")
-        for key in owners:
-            context[kind, key.asset] = by_known_at(store.read(key))
-    carry = {asset: funding_paid(bars[asset], context, asset, config) for asset in bars}
-    return RawData(bars, context, carry, BARS_PER_YEAR[config.frequency])
+    keys = [key for kind in config.context for key in found
+            if key.kind == kind and key.asset in (*config.assets, EVERY_ASSET)]
+    context |= {(key.kind, key.asset): by_known_at(store.read(key)) for key in keys}
+    carry = {asset: funding_paid(bars[asset], funding_of(context, asset, config)) for asset in bars}
+    notes = [*absent(config, keys), *cleaned(store, [*(key for key in found if traded(key, config)), *keys])]
+    if schema_of(config.bars).name == "perp":
+        free = [asset for asset in bars if funding_of(context, asset, config) is None]
+        notes += [f"no funding on file for {', '.join(free)}: positions in them cost and earn none"] * bool(free)
+    return RawData(bars, context, carry, BARS_PER_YEAR[config.frequency], leader=config.leader, notes=tuple(notes))
+
+
+def absent(config: StoreConfig, keys: Sequence[Key]) -> list[str]:
+    """A line on the kinds of context that the store does not hold for these assets."""
+    kinds = [kind for kind in config.context if schema_of(kind) and not any(key.kind == kind for key in keys)]
+    return [f"not in {config.folder} for {', '.join(config.assets)}: {', '.join(kinds)}"] * bool(kinds)
+
+
+def traded(key: Key, config: StoreConfig) -> bool:
+    return key.kind == config.bars and key.asset in (*config.assets, *config.peers)
+
+
+def cleaned(store: Store, keys: Sequence[Key]) -> list[str]:
+    """Lines on rows that were left out on import: the checks that blamed them saw the whole file, as no trader does."""
+    lines = []
+    for key in keys:
+        origins = [part.origin for part in store.entry(key).parts]
+        rows, cells = (sum(origin.get(name, 0) for origin in origins) for name in ("left_out", "emptied"))
+        if rows or cells:
+            lines.append(f"{key}: {rows:,} rows and {cells:,} values were left out on import, by checks that saw what "
+                         "came after")
+    return lines
 
 
 def by_known_at(table: pd.DataFrame) -> pd.DataFrame:
@@ -106,28 +131,41 @@ def bars_of(store: Store, config: StoreConfig, asset: str) -> pd.DataFrame:
 
 
 def days_of(hours: pd.DataFrame) -> pd.DataFrame:
-    """Days of UTC from hourly bars, each with the end of its day as `time`; a day of few hours is left out.
+    """Days of UTC from hourly bars, each with the end of its day as `time`.
 
-    >>> hours = pd.DataFrame({"time": pd.date_range("2024-01-01 01:00", periods=24, freq="h", tz="UTC"),
-    ...                       **{name: np.arange(1.0, 25.0) for name in OHLCV}})
+    A day of few hours is left out, and so is the last one unless its last hour or a later one is there: it has not
+    closed.
+
+    >>> hours = pd.DataFrame({"time": pd.date_range("2024-01-01 01:00", periods=40, freq="h", tz="UTC"),
+    ...                       **{name: np.arange(1.0, 41.0) for name in OHLCV}})
     >>> days_of(hours)[["time", "open", "close", "volume"]].values.tolist()
     [[Timestamp('2024-01-02 00:00:00+0000', tz='UTC'), 1.0, 24.0, 300.0]]
     """
-    day = hours["time"].dt.ceil("D")
-    grouped = hours.groupby(day)
+    grouped = hours.groupby(hours["time"].dt.ceil("D"))
     days = grouped.agg({"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"})
-    return days[grouped.size() >= LEAST_HOURS].reset_index(names="time")
+    closed = days.index <= hours["time"].iloc[-1]
+    return days[(grouped.size() >= LEAST_HOURS) & closed].reset_index(names="time")
 
 
-def funding_paid(bars: pd.DataFrame, context: Mapping[tuple[str, str], pd.DataFrame], asset: str, config: StoreConfig
-                 ) -> np.ndarray:
-    """(rows,) share of a long's value paid over each bar; of perpetual futures alone, and nothing where unknown.
+def funding_of(context: Mapping[tuple[str, str], pd.DataFrame], asset: str, config: StoreConfig) -> pd.DataFrame | None:
+    """The funding of a perpetual future, from the first kind of it that speaks of `asset`."""
+    if schema_of(config.bars).name != "perp":
+        return None
+    return next((table for (kind, owner), table in context.items()
+                 if owner == asset and schema_of(kind).name == "funding"), None)
 
-    What is on file is the mean of a day's payments, so a day's funding is spread over its hours.
+
+def funding_paid(bars: pd.DataFrame, funding: pd.DataFrame | None) -> np.ndarray:
+    """(rows,) share of a long's value paid over each bar.
+
+    What is on file is the mean of a day's payments. All of them are charged on the first bar that closes when the mean
+    is known, soon after the last: earlier, the account would tell of payments to come.
     """
-    table = context.get(("funding", asset))
-    if schema_of(config.bars).name != "perp" or table is None:
-        return np.zeros(len(bars))
-    hours = pd.Timedelta(config.frequency) / pd.Timedelta("1h")
-    rate = pd.Series(table["funding_rate"].to_numpy(), index=pd.DatetimeIndex(table["time"]))
-    return rate.reindex(bars["time"].dt.ceil("D")).fillna(0.0).to_numpy() * hours / FUNDED_HOURS
+    paid = np.zeros(len(bars))
+    if funding is not None:
+        time, known = pd.DatetimeIndex(bars["time"]), pd.DatetimeIndex(funding["known_at"])
+        row = time.searchsorted(known)
+        soon = row < len(time)
+        soon[soon] = time[row[soon]] - known[soon] < pd.Timedelta("1D")
+        np.add.at(paid, row[soon], PAYMENTS * funding["funding_rate"].to_numpy()[soon])
+    return paid

@@ -46,7 +46,7 @@ def labelled_rows(market: Market, labels: Labels, window: int, rows: slice) -> n
     """Rows of a span on which a window fits and whose labels are known *inside the span*."""
     found = market.decision_rows(window, rows)
     # the last rows of a span know their label only from the bars after it; those belong to the next span
-    last = rows.indices(len(market))[1] - labels.horizon
+    last = rows.indices(len(market))[1] - labels.reach
     found = found[labels.known[found] & (found < last)]
     if len(found) == 0:
         raise UserError(f"no labelled windows of {window} bars in rows {rows.start} to {rows.stop}: give more data or "

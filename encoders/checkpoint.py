@@ -47,7 +47,7 @@ class Checkpoint:
     columns: tuple[str, ...]
     scaler: Scaler
     window: int
-    horizon: int  # bars the forecasts look ahead
+    reach: int  # bars the farthest-looking label looks ahead
     levels: tuple[float, ...]  # of the quantiles
     scale: TargetScale
     trained: TrainedSpan
@@ -67,7 +67,7 @@ class Checkpoint:
         return plain({
             "format": FORMAT, "encoder": self.encoder, "columns": self.columns,
             "scaler": self.scaler.plain(),
-            "window": self.window, "horizon": self.horizon, "levels": self.levels, "scale": self.scale,
+            "window": self.window, "reach": self.reach, "levels": self.levels, "scale": self.scale,
             "trained": self.trained, "market": self.market, "context": self.context, "scores": self.scores,
         })
 
@@ -122,7 +122,7 @@ class Checkpoint:
         columns = tuple(stored["columns"])
         return cls(
             encoder=EncoderConfig(**stored["encoder"]), columns=columns, scaler=Scaler.of(stored["scaler"]),
-            window=stored["window"], horizon=stored["horizon"], levels=tuple(stored["levels"]),
+            window=stored["window"], reach=stored["reach"], levels=tuple(stored["levels"]),
             scale=TargetScale(**stored["scale"]),
             trained=TrainedSpan(**stored["trained"]), market=stored["market"], weights=weights,
             scores=stored["scores"], context=stored["context"],

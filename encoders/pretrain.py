@@ -80,7 +80,7 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
 
     start, stop, _ = split.train.indices(len(market))
     return Checkpoint(
-        encoder=encoder_config, columns=market.columns, scaler=scaler, window=window, horizon=labels.horizon,
+        encoder=encoder_config, columns=market.columns, scaler=scaler, window=window, reach=labels.reach,
         levels=LEVELS, scale=scale,
         trained=TrainedSpan(start, stop, str(market.time[start]), str(market.time[stop - 1])),
         market=market.fingerprint,

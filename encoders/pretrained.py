@@ -22,7 +22,7 @@ def checkpoint_key(market: Market, labels: Labels, split: Split, window: int, en
     """`<encoder>-<16 hex digits>` of everything the weights depend on; the folder's name in the cache."""
     spans = [(span.start, span.stop) for span in (split.train, split.valid)]  # the valid rows choose the epoch
     labelled = digest(*(part.tobytes() for part in (labels.direction, labels.forward, labels.volatility)))
-    key = settings_digest(FORMAT, market.fingerprint, spans, labelled, labels.horizon, window, encoder_config, config,
+    key = settings_digest(FORMAT, market.fingerprint, spans, labelled, labels.reach, window, encoder_config, config,
                           seed)
     return f"{encoder_config.name}-{key}"
 

@@ -15,10 +15,11 @@ import tyro
 
 from configs.errors import UserError, run_script
 from configs.loader import parse
+from data.sources.config import ReadConfig
 
 
 @dataclass(frozen=True)
-class CheckConfig:
+class CheckConfig(ReadConfig):
     """Check files as they are found, beside one another and beside the store; without any, check the store itself."""
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
@@ -34,17 +35,17 @@ def main() -> None:
     if config.out.suffix != ".md":
         raise UserError(f"out is to be a Markdown file, found {config.out}; the JSON comes beside it: --out quality.md")
 
-    from data.importing import References, files_in
+    from data.importing import References, files_in, readings_of
     from data.quality import Finding, check_table, save_report, worst
     from data.quality.report import counts, worst_first
     from data.schema import Key
-    from data.sources.readers import read_file
     from data.store import Store
 
     store = Store(config.store)
-    readings = [reading for path in files_in(config.paths, store.folder) for reading in read_file(path)]
+    read, unreadable = readings_of(files_in(config.paths, store.folder), **config.how)
+    readings = [reading for _, reading in read]
     references = References(readings, store)
-    if not references:
+    if not references and not unreadable:
         raise UserError(f"nothing to check: {config.store} holds no table; name files, or import some with "
                         "scripts/import_data.py")
     checked = [(r.key, r.table) for r in readings] or [(key, references[key]) for key in references]
@@ -58,7 +59,9 @@ def main() -> None:
                 print(f"    {finding.check}: {finding.message}")
     save_report(config.out, findings, references)
     print(f"everything found is in {config.out} and {config.out.with_suffix('.json')}")
-    if any(worst(found) == "refuse" for found in findings.values()):
+    for path, why in unreadable:
+        print(f"{path} cannot be read: {why}")
+    if unreadable or any(worst(found) == "refuse" for found in findings.values()):
         sys.exit(1)
 
 

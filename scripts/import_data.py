@@ -15,30 +15,22 @@ import tyro
 
 from configs.errors import UserError, run_script
 from configs.loader import parse
+from data.sources.config import ReadConfig
 
 
 @dataclass(frozen=True)
-class ImportConfig:
+class ImportConfig(ReadConfig):
     """Read files in any of the known layouts, look for what is wrong with them, and add what is new to the store."""
 
-    paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Parquet and CSV files, and folders of them"""
     store: Path = Path("store")
     """the folder that is added to; made if there is none"""
-    kind: str = ""
-    """what the tables are, such as spot_kraken, where the files' columns and names do not say"""
-    asset: str = ""
-    """likewise whose they are, such as BTC; all for tables that speak of the whole market"""
     on_bad: Literal["refuse", "drop", "keep"] = "refuse"
-    """a table found faulty is refused, or taken without the faulty rows and cells, or kept as it is"""
+    """a table found faulty is refused, or taken without the faulty rows and cells, or kept as it is; a check may blame
+    a row for what came after it, which no trader knew: runs say how many rows were left out"""
     on_conflict: Literal["refuse", "keep"] = "refuse"
     """a table whose rows differ from stored ones is refused, or only its new rows are taken; stored rows stay"""
-    date_format: str = ""
-    """form of dates that can be read in two ways, such as %d-%m-%Y; s, ms, us or ns for numbers since 1970"""
-    stamp: Literal["start", "end"] = "start"
-    """whether a row's time is the start of its period, as exchanges write it, or the end"""
-    assume_utc: bool = False
-    """take times without a zone as UTC instead of refusing them"""
 
 
 def main() -> None:
@@ -49,9 +41,7 @@ def main() -> None:
     from data.importing import import_files
     from data.store import Store
 
-    done = import_files(config.paths, Store(config.store), config.on_bad, config.on_conflict, kind=config.kind,
-                        asset=config.asset, date_format=config.date_format, stamp=config.stamp,
-                        assume_utc=config.assume_utc)
+    done = import_files(config.paths, Store(config.store), config.on_bad, config.on_conflict, **config.how)
     for imported in done:
         print(imported)
     refused = [imported for imported in done if imported.refusal]

@@ -28,7 +28,8 @@ def main() -> None:
     dataset = load_dataset(config.data, config.cache / "features")
     market, window = dataset.market, config.data.window
     run = Run(config.folder, config, config.seed)
-    run.note(market=market.fingerprint, columns=market.columns, dropped=dataset.dropped, device=device)
+    run.note(market=market.fingerprint, columns=market.columns, dropped=dataset.dropped, notes=dataset.notes,
+             device=device)
     print(f"market {market.fingerprint}: {len(market):,} bars of {', '.join(market.assets)}, "
           f"{len(market.columns)} features, on {device}")
     if len(market.segments) > 1:
@@ -37,6 +38,8 @@ def main() -> None:
               "(a position is held there)")
     if device == "cpu" and config.preset == "full":
         print(f"the full preset is meant for a GPU: {config.agent.steps:,} agent steps take hours on a CPU")
+    for note in dataset.notes:
+        print(note)
     if dataset.dropped:
         print(f"left out, for the source does not have them: {', '.join(dataset.dropped)} features")
 

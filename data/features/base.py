@@ -1,8 +1,9 @@
 """A feature: a named function of the past with a declared reach, computed block by block.
 
-Blocks are cut on a grid of absolute time, and each is computed from the rows that its features may look back on and no
-others. A value is therefore the same number whether it was computed with the whole history or for the last day alone,
-also where an average forgets slowly; and a block that has been computed need never be again (`cache.py`).
+Blocks of bars are cut on a grid of absolute time, and each is computed from the rows that its features may look back
+on and no others. A value is therefore the same number whether it was computed with the whole history or for the last
+day alone, also where an average forgets slowly; and a block that has been computed need never be again (`cache.py`).
+The short tables of context are computed whole.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ Series = Callable[[pd.DataFrame], pd.Series]
 @dataclass(frozen=True)
 class Feature:
     """`compute` gets the rows of one asset without a gap, on a RangeIndex, and answers with one or more columns.
+
+    Of the columns it is shown those it `needs` and no others; where it needs `company` (the number of assets side by
+    side), also the `close:<asset>` and `volume:<asset>` of each.
 
     `on` says which rows those are: the bars, with what was known at each close beside them, or a context table of that
     kind, whose rows miss none of `needs`; what is computed there is then joined to the bars by `known_at`. Long
@@ -51,6 +55,11 @@ class Feature:
     def columns(self) -> tuple[str, ...]:
         """What it makes: `outputs`, or one column of its own name."""
         return self.outputs or (self.name,)
+
+    def reads(self, columns: Iterable[str]) -> list[str]:
+        """The columns it may look at, of those there are."""
+        beside = [column for column in columns if column.startswith(("close:", "volume:"))]
+        return [*dict.fromkeys(self.needs), *(beside if "company" in self.needs else [])]
 
     def fed_by(self, tables: Mapping[str, Sequence[Collection[str]]]) -> bool:
         """Whether one of the tables of the kind it is computed on has all it needs."""
@@ -144,7 +153,7 @@ def values_in(rows: pd.DataFrame, feature: Feature) -> pd.DataFrame:
 def computed(rows: pd.DataFrame, feature: Feature) -> np.ndarray:
     """(T, outputs): infinities become missing, 0/0 neutral, the warm-up missing whatever was written there."""
     with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 is answered for just below
-        found = feature.compute(rows)
+        found = feature.compute(rows[feature.reads(rows.columns)])
     if tuple(found.columns) != feature.columns:
         found = found[list(feature.columns)]
     values = found.to_numpy(float, copy=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from data.features.base import Feature
 
+HASH = 32  # bytes
 LIBRARIES = ("numba", "numpy", "pandas", "scipy", "ta")
 
 
@@ -31,24 +33,20 @@ def code_digest() -> str:
 
 
 class BlockCache:
-    """`get` and `put` of (rows, F) arrays. A key holds the inputs themselves, so nothing stale can ever be found.
+    """`get` and `put` of (rows, F) arrays.
 
-    `extra` is what else decides about values, such as the text of a user's own features.
+    A key holds all that a block was computed from, for a feature is shown nothing but what it needs; a file holds the
+    hash of its content, and is computed again where the two do not agree.
     """
 
-    def __init__(self, folder: Path, extra: str = "") -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.extra = extra
-        self.hits = self.misses = 0
 
     def key(self, inputs: pd.DataFrame, features: Sequence[Feature], rows: int) -> str:
-        digest = hashlib.sha256(f"{code_digest()} {self.extra} {rows} {len(inputs)}".encode())
+        digest = hashlib.sha256(f"{code_digest()} {rows} {len(inputs)}".encode())
         for feature in features:
             digest.update(f"{feature.name} {feature.lookback} {feature.neutral};".encode())
-        needs = {need for feature in features for need in feature.needs}
-        # where features compare assets, they read columns whose names no feature can list beforehand
-        others = {str(column) for column in inputs if ":" in str(column)} if "company" in needs else set()
-        for column in sorted(needs | others):
+        for column in sorted({column for feature in features for column in feature.reads(inputs.columns)}):
             values = inputs[column]
             if isinstance(values.dtype, pd.DatetimeTZDtype):  # as an array it would be one of pointers
                 values = values.astype("int64")
@@ -57,15 +55,16 @@ class BlockCache:
 
     def get(self, key: str) -> np.ndarray | None:
         try:
-            block = np.load(self.folder / f"{key}.npy", allow_pickle=False)
-        except (FileNotFoundError, ValueError, EOFError):
-            self.misses += 1
+            data = (self.folder / f"{key}.npy").read_bytes()
+        except FileNotFoundError:
             return None
-        self.hits += 1
-        return block
+        held, content = data[:HASH], data[HASH:]
+        return np.load(BytesIO(content), allow_pickle=False) if hashlib.sha256(content).digest() == held else None
 
     def put(self, key: str, block: np.ndarray) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / f"{key}.{os.getpid()}.tmp.npy"
-        np.save(beside, block, allow_pickle=False)
-        beside.replace(self.folder / f"{key}.npy")
+        content = BytesIO()
+        np.save(content, block, allow_pickle=False)
+        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False) as beside:
+            beside.write(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+        Path(beside.name).replace(self.folder / f"{key}.npy")

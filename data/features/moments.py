@@ -57,7 +57,7 @@ def downside(close: Array, n: int) -> Array:
 def jump_share(close: Array, n: int) -> Array:
     """Share of the variance that bipower variation leaves out: Barndorff-Nielsen and Shephard 2004, section 3."""
     size = np.abs(log_returns(close))
-    steady = np.pi / 2 * total(size * before(size, 1), n) * n / (n - 1)
+    steady = np.pi / 2 * total(size * before(size, 1), n) * (n + 1) / n  # n products of n + 1 returns
     return np.maximum(1 - steady / total(size**2, n + 1), 0.0)
 
 

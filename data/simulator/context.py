@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from data.schema import US_BUSINESS_DAY
 from data.simulator.config import SimulatorConfig
 from data.simulator.draws import ar1, recursion, stream
 
@@ -20,7 +21,7 @@ NOISE = {"exchange_inflow": 0.6, "exchange_outflow": 0.6, "active_addresses": 1.
 AMPLITUDE = 0.12  # of log columns per deviation of what they carry
 MAX_LEAD = max(LEADS.values())
 DELAY = pd.Timedelta(minutes=20)
-MACRO_HOUR = 22  # UTC, after the American close: a day's row is known from then on, weekdays only
+MACRO_HOUR = 22  # UTC, after the American close: a day's row is known from then on
 
 
 def leading(config: SimulatorConfig, asset: str, column: str, z: np.ndarray, rows: int) -> np.ndarray:
@@ -56,9 +57,10 @@ def onchain(config: SimulatorConfig, asset: str, z: np.ndarray, prices: np.ndarr
 
 
 def world(config: SimulatorConfig, time: pd.DatetimeIndex) -> dict[str, pd.DataFrame]:
-    """Daily rates and markets from thirty days before the first bar, so that the first hours have something to see."""
-    first = time[0].normalize() - pd.Timedelta(days=30)
-    days = pd.bdate_range(first, time[-1].normalize(), tz="UTC")
+    """Rates and markets of every business day, from five weeks before the first bar for its first hours to look at."""
+    first = time[0].normalize() - pd.Timedelta(days=35)  # 21 rows at the least
+    last = time[-1].normalize()
+    days = pd.date_range(first.tz_convert(None), last.tz_convert(None), freq=US_BUSINESS_DAY, tz="UTC")
     rows = len(days)
 
     def shock(name: str) -> np.ndarray:

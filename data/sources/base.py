@@ -50,6 +50,8 @@ class RawData:
     carry: Mapping[str, np.ndarray]  # asset -> (rows,) share of a position's value that a long pays over the bar
     bars_per_year: float
     truth: Truth | None = None
+    leader: str = ""  # the asset that others are compared with; the first if empty
+    notes: tuple[str, ...] = ()  # what whoever reads results should know of the data
 
     def __post_init__(self) -> None:
         for asset, bars in self.bars.items():

@@ -51,9 +51,12 @@ def utc_times(column: pd.Series, date_format: str, assume_utc: bool, where: str)
 
 
 def of_numbers(column: pd.Series, date_format: str, where: str) -> pd.Series:
+    if "%" in date_format:
+        return of_text(column.map("{:.0f}".format), date_format, True, where)
     if date_format not in SINCE_1970:
         raise UserError(f"{where}: {column.name} holds numbers such as {column.iloc[0]}, whose unit is not guessed; if "
-                        f"they count from 1970 say --date-format with one of {', '.join(SINCE_1970)}")
+                        f"they count from 1970 say --date-format with one of {', '.join(SINCE_1970)}, and if they are "
+                        "written dates their form, such as %Y%m%d")
     return pd.to_datetime(column, unit=cast(Literal["s"], date_format), utc=True)
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from configs.errors import UserError
 from configs.registry import check_name, did_you_mean
-from data.schema import SCHEMAS, Key, Schema, schema_of
+from data.schema import EVERY_ASSET, SCHEMAS, Key, Schema, schema_of
 from data.sources.dates import usual_step, utc_times
 from data.sources.files import TIME_NAMES, open_table
 from data.sources.layouts import LAYOUTS, Layout, Part, named
@@ -143,7 +143,7 @@ def tables_of(file: Open, kind: str, asset: str) -> Iterator[tuple[str, str, Par
                 mine = {name: name[len(start):] for name in file.columns.columns if name.startswith(start)}
                 yield of, owner.upper(), part, file.columns[list(mine)].rename(columns=mine)
             continue
-        owner = part.asset or asset or own_asset
+        owner = part.asset or (asset if asset == EVERY_ASSET else asset.upper()) or own_asset
         if not owner:
             raise UserError(f"{file.path} does not say which asset its {of} is of; add --asset BTC, or --asset all if "
                             "it speaks of the whole market")

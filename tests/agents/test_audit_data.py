@@ -11,7 +11,7 @@ import pytest
 from ta.trend import KSTIndicator, VortexIndicator
 
 from agents.audit import audit
-from data import dataset, table
+from data import dataset, lots
 from data.causality import KINDS
 from data.dataset import build, load_raw
 from data.features import FEATURES
@@ -19,6 +19,7 @@ from data.features.base import Feature, one
 from data.labels import LabelConfig
 from data.leaks import early_stamps
 from data.scaling import Scaler
+from data.schema import schema_of
 from data.simulator.config import SimulatorConfig
 from data.splits import Split
 from tests.agents.audited import CONFIG, HONEST, LAST, RAW, columns_of, names_of
@@ -100,12 +101,12 @@ WORLD = replace(CONFIG, groups=("returns", "macro"), simulator=SimulatorConfig(b
 
 
 def test_a_daily_value_seen_from_its_first_hour_is_named(monkeypatch):
-    honest = table.known_at_join
+    honest = lots.known_at_join
 
     def joined_on_its_day(time, rows, max_age, age=False):
         return honest(time, rows.assign(known_at=rows["known_at"] - pd.Timedelta("1D")), max_age, age)
 
-    monkeypatch.setattr(table, "known_at_join", joined_on_its_day)
+    monkeypatch.setattr(lots, "known_at_join", joined_on_its_day)
     raw = load_raw(WORLD)
     hours = pd.DatetimeIndex(build(raw, WORLD).market.time)
     tuesday_noon = int(np.flatnonzero((hours.day_of_week == 1) & (hours.hour == 12))[-1])
@@ -125,7 +126,7 @@ def test_a_stamp_before_the_end_of_its_day_is_named():
         early = {**raw.context, key: rows.assign(known_at=rows["time"] - pd.Timedelta("23h"))}
         found = audit(replace(raw, context=early), WORLD, cuts=[])
         assert [line.split(":")[0] for line in found.on_its_face] == [f"{key[0]} of {key[1]}"]
-        assert f"{len(rows)} of {len(rows)} rows are known before the end" in found.on_its_face[0]
+        assert f"{len(rows)} of {len(rows)} rows are known sooner" in found.on_its_face[0]
         assert "23:00:00 too soon" in found.on_its_face[0]
     assert audit(raw, WORLD, cuts=[]).clean
 
@@ -147,11 +148,24 @@ def test_a_value_published_at_the_start_of_its_day_may_be_known_then():
     sooner = index.assign(known_at=days - pd.Timedelta("25h"))
     found = early_stamps(replace(RAW, context={("fear_greed", "all"): sooner}))
     assert len(found) == 1
-    assert "before the start of what they describe" in found[0]
+    assert "known sooner than such a table can be; the first is row 0" in found[0]
+
+
+@pytest.mark.parametrize(("kind", "column", "delay", "too_soon"), [
+    ("funding", "funding_rate", "-23h", "16:00:00"),  # 16 hours before the day's last payment
+    ("rates", "us10y", "0h", "22:00:00"),  # a Tuesday's, published on Wednesday evening
+])
+def test_a_value_known_sooner_than_its_kind_allows_is_named(kind, column, delay, too_soon):
+    days = pd.date_range("2024-01-03", periods=3, tz="UTC")
+    rows = pd.DataFrame({"time": days, "known_at": days + pd.Timedelta(delay), column: 0.01})
+    [line] = early_stamps(replace(RAW, context={(kind, "all"): rows}))
+    assert f"{too_soon} too soon" in line
+    fair = rows.assign(known_at=schema_of(kind).known.moments(rows, pd.Timedelta("1D")))
+    assert early_stamps(replace(RAW, context={(kind, "all"): fair})) == []
 
 
 def test_a_scaler_on_all_rows_is_named(monkeypatch):
-    def on_all_rows(made, split, config):
+    def on_all_rows(made, rows, config):
         return Scaler.fit(made.values, made.columns, np.arange(made.segments[0, 0], len(made.time)), config.clip)
 
     monkeypatch.setattr(dataset, "fit_scaler", on_all_rows)

@@ -60,7 +60,7 @@ def test_further_outputs_are_watched_and_a_missing_purge_is_caught(purged):
     def weights(data, rows):
         stop = data.split.train.stop if purged else data.split.valid.start
         taught = np.nanmean(data.labels.forward[:stop])
-        yield "weights", np.array([taught]), data.split.train.stop - 1 + data.labels.horizon
+        yield "weights", np.array([taught]), data.split.train.stop - 1 + data.labels.reach
         rows = np.arange(len(data.market))
         yield "observation", data.market.features[:, 0, :2] * 2, np.maximum(rows, data.split.train.stop - 1), ("a", "b")
 

@@ -33,7 +33,7 @@ def test_everything_fits_together(data):
     assert market.features.shape == (2_400, 1, len(market.columns))
     assert market.features.dtype == np.float32
     assert data.dropped == ()
-    assert data.labels.horizon == 12
+    assert data.labels.reach == 12
     assert data.truth.mean.shape == (2_400, 1)
     warm = int(market.segments[0, 0])
     assert market.segments.tolist() == [[warm, 2_400]]
@@ -90,6 +90,30 @@ def test_context_that_goes_stale_ends_a_segment():
     # the row of bar 999 is known twenty minutes after its close and counts for six hours
     assert market.segments[0, 1] == 1_006
     assert len(market.segments) == 2
+
+
+def test_what_training_rows_never_saw_stays_missing_however_often_it_comes_later():
+    config = replace(SMALL, groups=("returns", "macro"), missing="mask")
+    raw = load_raw(config)
+    fear = raw.context["markets", "all"]
+    late = fear[fear["known_at"] > raw.bars["BTC"]["time"][1_700]].reset_index(drop=True)
+    data = build(replace(raw, context={**raw.context, ("markets", "all"): late}), config)
+    columns, features = data.market.columns, data.market.features[:, 0]
+    inside = np.isfinite(features).all(axis=1)
+    assert inside.sum() > 2_000
+    assert (features[inside, columns.index("vix_level")] == 0).all()
+    assert (features[inside, columns.index("markets_missing")] == 1).all()
+    assert "vix_level" in data.notes[0]
+    assert np.abs(features[inside, columns.index("term_spread")]).max() > 0.5
+
+
+def test_a_table_that_never_meets_the_bars_is_named_and_not_the_warm_up():
+    config = replace(SMALL, groups=("returns", "macro"))
+    raw = load_raw(config)
+    old = raw.context["markets", "all"].iloc[:22]
+    with pytest.raises(UserError, match=r"none has everything: .*markets on .*missing mask"):
+        build(replace(raw, context={**raw.context, ("markets", "all"): old}),
+              replace(config, simulator=SimulatorConfig(bars=2_400)))
 
 
 def test_missing_context_drops_its_groups_by_name():

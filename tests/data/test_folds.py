@@ -127,7 +127,7 @@ def test_labels_and_windows_of_a_real_fold_share_no_bar():
     config, window = LabelConfig(horizon=7, volatility_horizon=12, threshold=0.01), 5
     segments = np.array([[0, 290], [295, 600]])
     labels = make_labels(prices, segments, config)
-    for fold in combinatorial(600, labels.horizon, window, CombinatorialConfig(6, 2, 3)).folds:
+    for fold in combinatorial(600, labels.reach, window, CombinatorialConfig(6, 2, 3)).folds:
         train = rows_in(fold.train)
         other = prices.copy()
         for block in fold.test:

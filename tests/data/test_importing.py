@@ -18,6 +18,8 @@ from configs.errors import UserError
 from data.importing import References, import_files
 from data.quality.finding import Finding
 from data.schema import Key
+from data.simulator import SimulatorConfig
+from data.simulator.simulate import simulate
 from data.sources.readers import read_file
 from data.store import Store
 from tests.data.real import real
@@ -119,7 +121,7 @@ def test_a_table_is_shown_the_rest_of_the_batch_and_of_the_store_but_not_twice(f
     longer = bars(0, 15)
     longer.to_csv(files / "spot_test_BTCUSD.csv", index=False)
     import_files([files / "spot_test_BTCUSD.csv", files / "markets_test_all.parquet"], store)
-    assert len(found.shown[VIX][BTC]) == 15  # the file at hand, not what the store has of it
+    assert len(found.shown[VIX][BTC]) == 15  # the file at hand over what the store has of it
     assert len(found.shown[VIX][old]) == 12
 
 
@@ -313,3 +315,31 @@ def test_an_import_killed_fifty_times_loses_nothing_and_then_completes(tmp_path)
     assert content(folder) == content(tmp_path / "whole")
     assert seen - {0, PARTS * ROWS}, "no kill fell between the first and the last file"
     assert json.loads((folder / "manifest.json").read_text())["format"] == 1
+
+
+def test_a_fault_that_shows_only_across_the_seam_is_found(tmp_path):
+    store = Store(tmp_path / "store")
+    coins = simulated_bars(2_000)
+    coins.iloc[:1_500].to_csv(tmp_path / "spot_first_BTCUSD.csv", index=False)
+    first = import_files([tmp_path / "spot_first_BTCUSD.csv"], store, kind="spot_one", asset="BTC")
+    assert not first[0].refusal
+    money = coins.iloc[1_500:].assign(volume=lambda f: f["volume"] * f["close"])
+    money.to_csv(tmp_path / "spot_second_BTCUSD.csv", index=False)
+    [second] = import_files([tmp_path / "spot_second_BTCUSD.csv"], store, kind="spot_one", asset="BTC")
+    assert "volume" in second.refusal
+    repeated = coins.iloc[1_300:1_500].assign(timestamp=coins["timestamp"].iloc[1_500:1_700].to_numpy())
+    repeated.to_csv(tmp_path / "spot_third_BTCUSD.csv", index=False)
+    [third] = import_files([tmp_path / "spot_third_BTCUSD.csv"], store, kind="spot_one", asset="BTC")
+    assert "repeat" in third.refusal
+    coins.iloc[1_500:].to_csv(tmp_path / "spot_fourth_BTCUSD.csv", index=False)
+    [fourth] = import_files([tmp_path / "spot_fourth_BTCUSD.csv"], store, kind="spot_one", asset="BTC")
+    assert fourth.new == 500
+    assert not any(finding.severity == "refuse" for finding in fourth.findings)
+
+
+def simulated_bars(rows):
+    bars = simulate(SimulatorConfig(bars=rows)).bars["BTC"].round(4)
+    stamps = (bars["time"] - pd.Timedelta("1h")).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    prices = bars.drop(columns="time")
+    prices["high"], prices["low"] = prices.iloc[:, :4].max(axis=1), prices.iloc[:, :4].min(axis=1)
+    return pd.concat([stamps.rename("timestamp"), prices], axis=1)

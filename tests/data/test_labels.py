@@ -69,7 +69,7 @@ def test_ninety_days_by_hand():
     assert labels.volatility[6, 0] == 0  # thirty quiet days, whatever the ninetieth brings
     assert labels.volatility[66, 0] == pytest.approx(np.sqrt(np.mean(np.diff(np.log(close[66:97, 0])) ** 2)))
     assert labels.known.tolist() == [True] * 110 + [False] * 90
-    assert labels.horizon == LONG.reach == 90
+    assert labels.reach == LONG.reach == 90
 
 
 @pytest.mark.parametrize(("config", "reach"), [

@@ -307,3 +307,15 @@ def test_every_name_in_the_table_of_layouts_is_one_of_its_schema():
             known = schema_of(part.kind).names if part.kind else SCHEMAS["spot"].names
             assert set(part.rename.values()) <= set(known), layout.name
     assert LAYOUTS[-1].columns == ()  # the last takes what no other does
+
+
+def test_dates_written_as_numbers_are_read_in_the_form_that_is_said(tmp_path):
+    path = tmp_path / "days.csv"
+    table = pd.DataFrame({"date": [20240130, 20240131, 20240201], "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5,
+                          "volume": 3.0})
+    table.to_csv(path, index=False)
+    [reading] = read_file(path, kind="spot_kraken", asset="btc", date_format="%Y%m%d")
+    assert reading.key == Key("spot_kraken", "BTC", "1D")
+    assert reading.table["time"].iloc[-1] == pd.Timestamp("2024-02-02", tz="UTC")
+    with pytest.raises(UserError, match="%Y%m%d"):
+        read_file(path, kind="spot_kraken", asset="BTC")

@@ -31,11 +31,11 @@ def test_quantiles_are_numpys_and_missing_values_stand_aside():
         assert spread[column] == pytest.approx((high - low) / 2.563)
 
 
-def test_a_column_that_training_rows_lack_is_left_as_it_is():
+def test_a_column_that_training_rows_lack_has_a_scale_that_can_be_stored():
     values = VALUES.copy()
     values[:1_000, :, 2] = np.nan
     scaler = Scaler.fit(values, NAMES, np.arange(1_000))
-    assert (scaler.center[2], scaler.scale[2]) == (0.0, 1.0)
+    assert (scaler.center[2], scaler.scale[2]) == (0.0, 1.0)  # what becomes of its values is for `dataset.scaled`
 
 
 def test_values_are_winsorised():

@@ -51,16 +51,17 @@ def test_days_asked_for_and_context_from_before_them(filled):
     assert raw.context["fear_greed", "all"]["time"].iloc[0] == pd.Timestamp("2019-06-01", tz="UTC")
 
 
-def test_a_future_pays_the_funding_of_the_day_its_bar_lies_in(filled):
+def test_a_future_pays_its_funding_when_it_is_known_and_what_pays_none_is_named(filled):
     raw = stored_raw(replace(filled, bars="perp_binance", assets=("BTC", "ETH")))
     funding = raw.context["funding", "BTC"]
-    row = 777
-    day = RAW.bars["BTC"]["time"][row].ceil("D")
+    time = RAW.bars["BTC"]["time"]
+    day = time[777].ceil("D")
     rate = funding["funding_rate"][funding["time"] == day].iloc[0]
-    assert raw.carry["BTC"][row] == pytest.approx(rate / 8)
+    of_day = raw.carry["BTC"][time.dt.ceil("D") == day]
+    assert np.flatnonzero(of_day).tolist() == [16]  # known at 17:00, and paid on the bar that closes then
+    assert of_day.sum() == pytest.approx(3 * rate)
     assert (raw.carry["ETH"] == 0).all()
-    whole = raw.carry["BTC"][RAW.bars["BTC"]["time"].dt.ceil("D") == day]
-    assert whole.sum() == pytest.approx(3 * rate)
+    assert raw.notes == ("no funding on file for ETH: positions in them cost and earn none",)
 
 
 def test_days_are_made_of_hours_and_a_day_of_few_hours_is_none(filled):
@@ -73,6 +74,14 @@ def test_days_are_made_of_hours_and_a_day_of_few_hours_is_none(filled):
     assert tuple(day[list(OHLCV)]) == pytest.approx(expected)
     assert daily.bars_per_year == 365.0
     assert len(days_of(hours.iloc[:30])) == 1
+
+
+@pytest.mark.parametrize("hours", [24 + 6, 24 + 13, 24 + 23])
+def test_a_day_that_has_not_closed_is_no_day(hours):
+    assert len(days_of(RAW.bars["BTC"].iloc[:hours])) == 1
+    assert len(days_of(RAW.bars["BTC"].iloc[:48])) == 2
+    outage = RAW.bars["BTC"].drop(index=range(40, 50))  # its last hours never came, but the next day did
+    assert len(days_of(outage.iloc[:60])) == 2
 
 
 def test_the_whole_way_to_a_dataset_with_watched_assets(filled):
@@ -96,10 +105,23 @@ def test_no_knowledge_before_its_time(filled):
     assert set(time[moved].hour) == {1}  # the day's value is published at its start, and counted an hour later
 
 
+def test_a_kind_that_is_not_on_file_is_left_out_and_said(filled):
+    raw = stored_raw(replace(filled, context=("onchain", "funding", "rates")))
+    assert set(raw.context) == {("funding", "BTC")}
+    assert any("onchain, rates" in note for note in raw.notes)
+
+
+def test_rows_that_were_left_out_on_import_are_told(filled):
+    store = Store(filled.folder)
+    late = RAW.bars["BTC"].assign(time=RAW.bars["BTC"]["time"] + pd.Timedelta("365D"))
+    store.append(Key("spot_binance", "BTC", "1h"), late.assign(known_at=late["time"]), {"left_out": 5, "emptied": 0})
+    assert any("5 rows and 0 values were left out on import" in note for note in stored_raw(filled).notes)
+
+
 @pytest.mark.parametrize(("wrong", "message"), [
     ({"assets": ("BCT",)}, "no bars spot_binance/BCT/1h; of spot_binance it holds BTC, ETH; did you mean 'BTC'"),
     ({"bars": "spot_kraken"}, "holds nothing of that kind, only"),
-    ({"context": ("fear_and_greed",)}, "did you mean 'fear_greed'"),
+    ({"context": ("fear_and_greed",)}, "unknown kind 'fear_and_greed'"),
     ({"start": "2031-01-01"}, "it spans 2020-01-01"),
 ])
 def test_what_is_not_there_is_said_with_what_is(filled, wrong, message):

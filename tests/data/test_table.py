@@ -9,11 +9,13 @@ import pytest
 from configs.errors import UserError
 from data.features.base import BLOCK, Feature, one
 from data.features.cache import BlockCache
+from data.features.own import OWN
+from data.lots import fed_columns
 from data.schema import EVERY_ASSET
 from data.simulator import SimulatorConfig
 from data.simulator.simulate import simulate
 from data.sources.base import RawData
-from data.table import fed_columns, table_of
+from data.table import table_of
 
 BARS = 500
 RETURN = Feature("return_1", "returns", 2, ("close",), "", one("return_1", lambda f: np.log(f["close"]).diff()))
@@ -152,26 +154,76 @@ def test_where_history_begins_makes_no_difference_once_a_block_is_whole():
     np.testing.assert_array_equal(whole[BLOCK:], part[BLOCK:])
 
 
-@pytest.mark.parametrize("change", ["inputs", "feature", "text"])
+@pytest.mark.parametrize("change", ["inputs", "feature"])
 def test_another_input_another_block(change, tmp_path):
     frame = pd.DataFrame({"close": [1.0, 2.0, 3.0]})
     key = BlockCache(tmp_path).key(frame, [RETURN], 3)
-    assert key == BlockCache(tmp_path).key(frame.assign(volume=1.0), [RETURN], 3)
+    assert key == BlockCache(tmp_path).key(frame.assign(volume=1.0), [RETURN], 3)  # which it is not shown
     clock = replace(RETURN, needs=("time",))
     timed = [pd.DataFrame({"time": pd.date_range("2024-01-01", periods=3, freq="h", tz="UTC")}) for _ in range(2)]
     assert len({BlockCache(tmp_path).key(each, [clock], 3) for each in timed}) == 1
     other = {"inputs": lambda: BlockCache(tmp_path).key(frame * 2, [RETURN], 3),
-             "feature": lambda: BlockCache(tmp_path).key(frame, [replace(RETURN, lookback=3)], 3),
-             "text": lambda: BlockCache(tmp_path, "another").key(frame, [RETURN], 3)}
+             "feature": lambda: BlockCache(tmp_path).key(frame, [replace(RETURN, lookback=3)], 3)}
     assert other[change]() != key
 
 
-def test_a_damaged_block_is_computed_again(tmp_path):
+@pytest.mark.parametrize("damage", [lambda data: data[:50], lambda data: data[:-8] + b"12345678", lambda data: b""])
+def test_a_damaged_block_is_computed_again(damage, tmp_path):
     raw = market()
     whole = table_of(raw, [RETURN], cache=tmp_path).values
     for path in tmp_path.iterdir():
-        path.write_bytes(path.read_bytes()[:50])
+        path.write_bytes(damage(path.read_bytes()))
     np.testing.assert_array_equal(table_of(raw, [RETURN], cache=tmp_path).values, whole)
+
+
+def test_a_feature_is_shown_what_it_needs_and_nothing_else():
+    sly = replace(RETURN, needs=("time",))
+    with pytest.raises(KeyError, match="close"):
+        table_of(market(), [sly])
+
+
+def test_ones_own_features_are_never_taken_from_the_cache(tmp_path):
+    factor = {"is": 1.0}  # what a hash of the feature cannot see
+    mine = replace(RETURN, name="mine", group=OWN, compute=one("mine", lambda f: f["close"] * factor["is"]))
+    raw = market()
+    before = table_of(raw, [RETURN, mine], cache=tmp_path)
+    factor["is"] = 2.0
+    after = table_of(raw, [RETURN, mine], cache=tmp_path)
+    np.testing.assert_array_equal(after.values[1:, 0, 1], 2 * before.values[1:, 0, 1])
+
+
+def test_a_feature_without_a_value_takes_none_from_its_neighbours():
+    raw = market()
+    table = daily(raw)
+    level = replace(MEAN_3, name="level", lookback=1, compute=one("level", lambda f: f["x"]))
+    shy = replace(level, name="shy", compute=one("shy", lambda f: f["x"].where(f["x"] != 20.0)))
+    raw = replace(raw, context={("onchain", "BTC"): table})
+    alone, beside = table_of(raw, [RETURN, level], "mask"), table_of(raw, [RETURN, level, shy, MEAN_3], "mask")
+    np.testing.assert_array_equal(alone.values[:, 0, 1], beside.values[:, 0, 1])
+    missing = np.isnan(beside.values[1:, 0, 2])
+    np.testing.assert_array_equal(missing, alone.values[1:, 0, 1] == 20.0)
+
+
+def test_what_hangs_on_a_table_beside_the_bars_is_held_too_and_its_age_told():
+    raw = market()
+    hourly = pd.DataFrame({"known_at": raw.bars["BTC"]["time"], "implied_close": 50.0}).drop(index=range(100, 130))
+    ratio = Feature("ratio", "implied", 1, ("close", "implied_close"), "",
+                    one("ratio", lambda f: f["implied_close"] / f["close"]))
+    raw = replace(raw, context={("implied", "BTC"): hourly.reset_index(drop=True)})
+    held = table_of(raw, [RETURN, ratio], "age")
+    assert held.columns == ("return_1", "ratio", "implied_age")
+    assert held.segments.tolist() == [[1, BARS]]
+    assert held.values[129, 0, 2] == pytest.approx(30 / 24)
+    assert len(table_of(raw, [RETURN, ratio], "break").segments) == 2
+
+
+def test_the_leader_is_the_one_that_is_named():
+    raw = simulate(SimulatorConfig(bars=60, assets=("BTC", "ETH")))
+    first = Feature("first", "cross", 1, ("company", "close"), "",
+                    one("first", lambda f: f[next(c for c in f if c.startswith("close:"))]))
+    for leader in ("BTC", "ETH"):
+        made = table_of(replace(raw, context={}, leader=leader), [first])
+        np.testing.assert_array_equal(made.values[:, 0, 0], raw.bars[leader]["close"])
 
 
 def test_no_bar_in_common():

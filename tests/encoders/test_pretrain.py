@@ -67,7 +67,7 @@ def test_only_training_rows_teach(pieces: Pieces, checkpoint: Checkpoint) -> Non
 def test_rows_never_touch_a_gap_nor_labels_of_the_next_span(pieces: Pieces) -> None:
     rows = labelled_rows(pieces.market, pieces.labels, WINDOW, pieces.split.train)
     assert torch.isfinite(Windows(pieces.market, WINDOW, "cpu")(rows)).all()
-    assert rows.max() + pieces.labels.horizon < pieces.split.train.stop
+    assert rows.max() + pieces.labels.reach < pieces.split.train.stop
     assert np.isfinite(pieces.labels.forward[rows]).all()
 
 
