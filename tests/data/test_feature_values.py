@@ -82,7 +82,7 @@ def ease(b):
 
 def jump_share(b):
     size = np.abs(b.r[-169:])
-    return max(0.0, 1 - np.pi / 2 * np.sum(size[1:] * size[:-1]) * 168 / 167 / np.sum(size**2))
+    return max(0.0, 1 - np.pi / 2 * np.sum(size[1:] * size[:-1]) * 169 / 168 / np.sum(size**2))
 
 
 def explained(b, n):
