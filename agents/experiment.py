@@ -52,7 +52,8 @@ class ExperimentConfig(Choice):
     """A market, pretrained encoders, an agent, and the head-to-head table."""
 
     name: str | None = None
-    """folder of the run under --runs; by default <algo>-<encoder>-seed<seed>"""
+    """folder of the run under --runs; by default <algo>-<encoder>-seed<seed>, with the market if it is not the
+    bundled one"""
     runs: Path = Path("runs")
     """where runs are written; pretrained encoders are kept for the next run in <runs>/cache"""
     seed: int = 0
@@ -86,7 +87,8 @@ class ExperimentConfig(Choice):
 
     @property
     def folder(self) -> Path:
-        return self.runs / (self.name or f"{self.algo}-{self.encoder}-seed{self.seed}")
+        market = "" if self.market == "bundled" else f"-{self.market}"
+        return self.runs / (self.name or f"{self.algo}-{self.encoder}{market}-seed{self.seed}")
 
     @property
     def cache(self) -> Path:

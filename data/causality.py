@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from configs.registry import check_name
 from data.dataset import DataConfig, Dataset, finish, tabulate
@@ -260,7 +261,7 @@ def audit_dataset(raw: RawData, config: DataConfig, cuts: Sequence[int | np.date
     spans: dict[tuple[int, int], list[Output]] = {}
     findings: list[Finding] = []
     looked: dict[str, None] = {}
-    for cut in cuts:
+    for cut in tqdm(cuts, "cuts", disable=None, leave=False):  # silent where nobody looks
         moment = time[cut] if isinstance(cut, (int, np.integer)) else cut.astype("datetime64[us]")
         row = int(np.searchsorted(time, moment, side="right")) - 1
         span = slice(0, len(time)) if near is None else slice(max(row - near, 0), min(row + near + 1, len(time)))

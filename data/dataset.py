@@ -30,6 +30,7 @@ from data.splits import Split, SplitConfig, chronological, gap_of
 from data.stored import StoreConfig, stored_raw
 from data.table import Table, table_of
 
+BUNDLED = ("returns", "technical", "onchain_hourly", "macro", "calendar")  # what the simulated market feeds
 SOURCES = ("simulated", "known", "file", "store")
 
 
@@ -40,12 +41,13 @@ class DataConfig:
     that scripts/import_data.py has filled"""
     path: Path | None = None
     """a Parquet or CSV file of bars; giving one makes it the source"""
-    groups: tuple[str, ...] = ("returns", "technical", "onchain_hourly", "macro", "calendar")
-    """groups of features; one whose columns the source lacks is dropped and reported. A known market has its own"""
+    groups: tuple[str, ...] = BUNDLED
+    """groups of features, whole, beside those of data.features if that is named; one whose columns the source lacks is
+    dropped and reported. A known market has its own"""
     window: int = 48
     """bars that a decision sees"""
     features: str = ""
-    """a named set of features instead of groups: minimal, hourly or long_horizon"""
+    """a named set of features: minimal, hourly or long_horizon; '' for groups alone"""
     own_features: Path | None = None
     """a Python file of yours that defines FEATURES, which are added"""
     missing: Missing = "break"
@@ -203,7 +205,8 @@ def chosen(raw: RawData, config: DataConfig, own: list[Feature]) -> tuple[list[F
             raise UserError(f"your feature {feature.name!r} needs {', '.join(feature.needs)} of {feature.on}; the "
                             f"source has {held}")
     if config.features:
-        wanted = [feature for feature in FEATURES if feature.name in PRESETS[config.features]] + own
+        more = () if config.groups == BUNDLED else config.groups
+        wanted = [f for f in FEATURES if f.name in PRESETS[config.features] or f.group in more] + own
         return choose(wanted, tuple(dict.fromkeys(feature.group for feature in wanted)), fed)
     groups = dict.fromkeys([*config.groups, *(feature.group for feature in own)])
     return choose([*FEATURES, *own], tuple(groups), fed)

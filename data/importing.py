@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -42,15 +42,16 @@ class Imported:
 
     def __str__(self) -> str:
         name = str(self.key or self.path.name)
+        file = f"  ({self.path.name})" if self.key else ""
         if self.refusal:
-            return f"{name:<32} refused: {self.refusal}"
+            return f"{name:<32} refused: {self.refusal}{file}"
         severities = Counter(finding.severity for finding in self.findings)
         said = [f"{self.new:>7,} new {self.known:>7,} known", f"{self.first:%Y-%m-%d} .. {self.last:%Y-%m-%d}",
                 ", ".join(f"{severities[name]} {name}" for name in SEVERITIES if severities[name])]
         also = {"rows left out": self.left_out, "cells emptied": self.emptied,
                 "rows differ from what is stored, which stays": self.kept}
         said += [f"{count:,} {what}" for what, count in also.items() if count]
-        return f"{name:<32} " + "  ".join(filter(None, said))
+        return f"{name:<32} " + "  ".join(filter(None, said)) + file
 
 
 class References(Mapping[Key, pd.DataFrame]):
@@ -114,8 +115,10 @@ def checked_with(stored: pd.DataFrame, key: Key, table: pd.DataFrame, references
 
 
 def import_files(paths: Sequence[Path], store: Store, on_bad: Literal["refuse", "drop", "keep"] = "refuse",
-                 on_conflict: Literal["refuse", "keep"] = "refuse", **how: Any) -> list[Imported]:
-    """Every table of `paths` (files, or folders of them) into `store`; `how` is for `read_file`.
+                 on_conflict: Literal["refuse", "keep"] = "refuse",
+                 tell: Callable[[Imported], object] = lambda imported: None, **how: Any) -> list[Imported]:
+    """Every table of `paths` (files, or folders of them) into `store`; `how` is for `read_file`, and `tell`
+    hears of each table when it is done.
 
     A table with a finding of severity `refuse` is refused, or taken without the guilty rows (of bars) or cells (of
     anything else), or kept as it is, as `on_bad` says; the findings go into the manifest. A refused one does not stop
@@ -124,9 +127,14 @@ def import_files(paths: Sequence[Path], store: Store, on_bad: Literal["refuse", 
     check_name("on_bad", on_bad, ON_BAD)
     read, unreadable = readings_of(files_in(paths, store.folder), **how)
     done = [Imported(path, refusal=why) for path, why in unreadable]
+    for imported in done:
+        tell(imported)
     with store.alone():
         references = References([reading for _, reading in read], store)
-        return done + [import_table(path, reading, store, references, on_bad, on_conflict) for path, reading in read]
+        for path, reading in read:
+            done.append(import_table(path, reading, store, references, on_bad, on_conflict))
+            tell(done[-1])
+    return done
 
 
 def readings_of(files: Sequence[Path], **how: Any) -> tuple[list[tuple[Path, Reading]], list[tuple[Path, str]]]:

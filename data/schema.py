@@ -168,6 +168,8 @@ class Key:
 
     def __post_init__(self) -> None:
         check_name(f"frequency of {self.kind}", self.frequency, self.schema.frequencies)
+        if self.kind != self.kind.lower():
+            raise UserError(f"kinds are written small: {self.kind.lower()!r}, found {self.kind!r}")
         for part in (self.kind, self.asset):
             if not part.replace("_", "").replace("-", "").isalnum():
                 raise UserError(f"{part!r} is to name a folder: letters, digits, - and _ only")
@@ -182,6 +184,18 @@ class Key:
     @property
     def period(self) -> pd.Timedelta:
         return pd.Timedelta(self.frequency)
+
+
+def key_of(name: str) -> Key:
+    """The key that is written so.
+
+    >>> key_of("spot_kraken/BTC/1h")
+    Key(kind='spot_kraken', asset='BTC', frequency='1h')
+    """
+    parts = name.split("/")
+    if len(parts) != 3:
+        raise UserError(f"a table is named kind/asset/frequency, such as spot_kraken/BTC/1h; found {name!r}")
+    return Key(*parts)
 
 
 def schema_of(kind: str) -> Schema:

@@ -1,6 +1,6 @@
 """A folder of Parquet files that only ever grows, and a manifest that says what belongs to it.
 
-    store/manifest.json                                                  the authority: parts, their hashes and origins
+    store/_manifest.json                                                 the authority: parts, their hashes and origins
     store/kind=spot_binance/asset=BTC/frequency=1h/part-<hash>.parquet   zstd; time, known_at, every column of the kind
 
 Rows are never changed: new ones become a new part, those that are stored already are passed over, and one that differs
@@ -146,14 +146,22 @@ class Store:
                 if differs and on_conflict == "refuse":
                     row, why = next(iter(differs.items()))
                     raise UserError(f"{key} at {table['time'].iloc[row]}: {why}, as in {len(differs)} rows in all; the "
-                                    "store never changes a row: keep what is stored with on_conflict keep, or import "
-                                    "the table under another kind")
+                                    "store never changes a row: --on-conflict keep takes the new rows alone, and "
+                                    f"--forget {key} makes room for all of them")
                 kept = len(differs)
             new = table[~known]
             if len(new):
                 part = self._write(key, new, origin, findings)
                 self._save({**self._entries(), key: Entry(key, (*parts, part))})
         return Appended(len(new), int(known.sum()), kept)
+
+    def forget(self, key: Key) -> int:
+        """Take a table out, and say how many rows it had: the way back from a wrong import."""
+        with self.alone():
+            entry = self.entry(key)
+            self._save({held: kept for held, kept in self._entries().items() if held != key})
+            self._tidy()
+        return entry.rows
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -199,7 +207,7 @@ class Store:
 
     @property
     def _manifest(self) -> Path:
-        return self.folder / "manifest.json"
+        return self.folder / "_manifest.json"
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("kind=*/asset=*/frequency=*/part-*.parquet"))

@@ -45,6 +45,10 @@ class StoreConfig:
         if not schema_of(self.bars).is_bars:
             raise UserError(f"store.bars must be a kind of bars (spot or perp), found {self.bars!r}")
         check_name("store.frequency", self.frequency, BARS_PER_YEAR)
+        for kind in self.context:
+            if schema_of(kind).is_bars:
+                raise UserError(f"store.context is for what stands beside bars, and {kind!r} are bars: name their "
+                                "assets in store.assets or store.peers")
         if not self.assets or len({*self.assets, *self.peers}) < len(self.assets) + len(self.peers):
             raise UserError(f"store.assets and store.peers must name assets, each once: found {self.assets} and "
                             f"{self.peers}")
@@ -114,10 +118,15 @@ def bars_of(store: Store, config: StoreConfig, asset: str) -> pd.DataFrame:
     found = store.keys()
     hourly = Key(config.bars, asset, "1h")
     if wanted not in found and hourly not in found:
+        if not found:
+            raise UserError(f"there is no store at {config.folder} yet: fill one with python scripts/import_data.py "
+                            "my_data, or say --data.store.folder")
         assets = [key.asset for key in found if key.kind == config.bars]
-        held = ", ".join(assets) or f"nothing of that kind, only {', '.join(dict.fromkeys(k.kind for k in found))}"
+        bars = [key for key in found if key.schema.is_bars]
+        others = [f"--data.store.bars {key.kind} --data.store.assets {key.asset}" for key in bars]
+        held = ", ".join(assets) or f"nothing; take other bars: {' or '.join(others[:3]) or 'none are stored'}"
         raise UserError(f"{config.folder} has no bars {wanted}; of {config.bars} it holds {held}"
-                        f"{did_you_mean(asset, assets)}")
+                        f"{did_you_mean(asset.upper(), assets)}")
     table = store.read(wanted) if wanted in found else days_of(store.read(hourly))
     kept = np.ones(len(table), bool)
     if config.start:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
-from configs.errors import run_script
+from configs.errors import UserError, run_script
 from configs.run import Run
+
+if TYPE_CHECKING:
+    from data.dataset import DataConfig, Dataset
 
 
 def main() -> None:
@@ -34,8 +38,10 @@ def main() -> None:
           f"{len(market.columns)} features, on {device}")
     if len(market.segments) > 1:
         blind = len(market) - len(market.decision_rows(window))
-        print(f"{len(market.segments) - 1} gaps in the bars: no window crosses one, so {blind:,} bars see no decision "
-              "(a position is held there)")
+        print(f"{len(market.segments)} stretches of bars without a gap: features warm up anew in each, so {blind:,} "
+              "bars see no decision (a position is held there); --data.bridge passes over short gaps")
+    if config.data.own_features:
+        refuse_answers(config.data, dataset)
     if device == "cpu" and config.preset == "full":
         print(f"the full preset is meant for a GPU: {config.agent.steps:,} agent steps take hours on a CPU")
     for note in dataset.notes:
@@ -56,6 +62,16 @@ def main() -> None:
     run.note(results=report.table.reset_index().to_dict("records"), seconds=round(time.perf_counter() - started, 1))
     print(f"\n{report.markdown()}\nin {config.folder}: table, equity.png, bundle; "
           f"tensorboard --logdir {config.runs} shows the training")
+
+
+def refuse_answers(config: DataConfig, dataset: Dataset) -> None:
+    """Stop before hours are spent on a feature that is a label."""
+    from data.dataset import load_raw, tabulate
+    from data.leaks import answers
+
+    found = answers(tabulate(load_raw(config), config), dataset)
+    if found:
+        raise UserError(f"{found[0]}; python scripts/audit_leakage.py looks at everything")
 
 
 if __name__ == "__main__":

@@ -89,10 +89,10 @@ def _differences(tracks: Sequence[Track], draws, config: BootstrapConfig) -> pd.
 def verdict(name: str, low: float, high: float) -> str:
     """What an interval of the difference allows to be said."""
     if low > 0:
-        return f"{name} grew more than the {ENSEMBLE}: the interval of the difference lies above zero"
+        return f"{name} grew more than the {ENSEMBLE}: the interval of the difference in growth lies above zero"
     if high < 0:
-        return f"{name} grew less than the {ENSEMBLE}: the interval of the difference lies below zero"
-    return f"{name} and the {ENSEMBLE} cannot be told apart: the interval of the difference holds zero"
+        return f"{name} grew less than the {ENSEMBLE}: the interval of the difference in growth lies below zero"
+    return f"{name} and the {ENSEMBLE} cannot be told apart: the interval of the difference in growth holds zero"
 
 
 PERCENT = ("total_return", "annual_return", "max_drawdown", "costs", "exposure", "win_rate", "volatility")

@@ -56,6 +56,7 @@ CHECKS: dict[str, Check] = {
     "repeated_blocks": Check(bars.repeated_blocks, "stretches that come twice"),
     "volume_units": Check(units.volume_units, "volume that holds money for a while"),
     "jumps": Check(jumps.jumps, "moves out of all proportion, confirmed or not"),
+    "wicks": Check(jumps.wicks, "highs and lows that no trade can have made"),
     "second_source": Check(second_source, "what could not be checked"),
     "time_shifts": Check(shifts.time_shifts, "stamps that are hours off", compares=True),
     "day_shifts": Check(shifts.day_shifts, "daily columns that are days off", compares=True),

@@ -14,6 +14,9 @@ from data.quality.subject import DAY_US, microseconds
 
 ABSURD = 20.0  # local sizes of a move
 LEAST = 0.1  # of the price
+WICK = 0.4  # log distance of a high or low from open and close, to be looked at
+TREBLED = np.log(3.0)  # a move, there and back within a row, that no market makes
+FIVEFOLD = np.log(5.0)  # a move that stays
 BACK = 0.25  # share of a move that is left after the next row when it has reverted
 SHARE = 0.5  # of a move that a second source must show to confirm it
 NEAR, ANYWHERE = 1, 12  # periods around it in which it confirms, and in which nothing alike contradicts
@@ -41,6 +44,8 @@ def jumps(c: Case) -> Iterator[Finding]:
             kind = ("refuse", "reverted at once and unknown to every second source: a bad tick")
         elif seen is False:
             kind = ("flag", "not shown by second sources")
+        if seen is not True and abs(move[row]) > (TREBLED if reverted[row] else FIVEFOLD):
+            kind = ("refuse", "back at once: a bad tick" if reverted[row] else "to stay: another unit or asset")
         kinds.setdefault(kind, []).append(row)
     for (severity, why), rows in kinds.items():
         bad = np.zeros(len(close), bool)
@@ -48,6 +53,21 @@ def jumps(c: Case) -> Iterator[Finding]:
         where = [f"{c.label(row)} {np.expm1(move[row]):+.0%}{' and back' if reverted[row] else ''}" for row in rows]
         yield c.finding(severity, f"{counted(len(rows), 'move')} of more than {ABSURD:g} times the local size ({why}): "
                         f"{listed(where)}", bad, "close")
+
+
+def wicks(c: Case) -> Iterator[Finding]:
+    """A high or low out of all proportion to open and close. Books have been emptied, so it may be real: Binance sold
+    LINK for a ten-thousandth of a dollar on 12 March 2020."""
+    for candle in c.candles:
+        top, bottom = np.fmax(candle.open, candle.close), np.fmin(candle.open, candle.close)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            wick = np.nan_to_num(np.fmax(np.log(candle.high / top), np.log(bottom / candle.low)), posinf=0.0)
+        usual = pd.Series(wick).rolling(LOCAL[c.period == DAY_US], center=True, min_periods=30).median().to_numpy()
+        bad = wick > np.maximum(2 * ABSURD * np.nan_to_num(usual), WICK)
+        if bad.any():
+            where = [f"{c.label(row)} {np.expm1(wick[row]):.0%}" for row in np.flatnonzero(bad).tolist()]
+            yield c.finding("flag", f"the high or low of {counted(bad.sum(), 'bar')} lies far beyond open and close: "
+                            f"{listed(where)}", bad, candle.name)
 
 
 def confirmed(c: Case, row: int, move: float) -> bool | None:

@@ -244,16 +244,18 @@ def command(*argv):
 
 
 def test_the_command_says_what_it_took_and_why_it_did_not(files, store, capsys):
-    with pytest.raises(UserError, match=r"1 of 3 tables were refused.*broken\.csv"):
+    with pytest.raises(UserError, match=r"1 of 3 tables refused.*broken\.csv"):
         command(files, "--store", store.folder)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert lines[0].endswith("plain tables of a time and named columns")
     assert "12 new       0 known  2024-01-" in lines[1]
     assert lines[3] == f"2 of 3 tables taken into {store.folder}: 24 rows new, 0 known"
     (files / "broken.csv").unlink()
     command(files, "--store", store.folder)
-    assert capsys.readouterr().out.splitlines()[-1].endswith("nothing new, 24 rows were there already")
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2].endswith("nothing new, 24 rows were there already")
+    assert "check_data.py --store" in said[-1]
     mine = files / "mine.csv"
     bars().assign(time=bars()["time"].astype("int64") // 10**6).to_csv(mine, index=False)
     command(mine, "--store", store.folder, "--kind", "spot_mine", "--asset", "ETH", "--date-format", "s",
@@ -263,6 +265,11 @@ def test_the_command_says_what_it_took_and_why_it_did_not(files, store, capsys):
         command("nowhere")
     with pytest.raises(UserError, match="name files or folders"):
         command()
+    command("--store", store.folder, "--forget", "spot_mine/ETH/1h")
+    assert "spot_mine/ETH/1h: 12 rows taken out" in capsys.readouterr().out
+    assert Key("spot_mine", "ETH", "1h") not in Store(store.folder).keys()  # noqa: SIM118
+    with pytest.raises(UserError, match="kind/asset/frequency"):
+        command("--store", store.folder, "--forget", "spot_mine")
 
 
 KILLS, PARTS, ROWS = 50, 5, 8
@@ -314,7 +321,7 @@ def test_an_import_killed_fifty_times_loses_nothing_and_then_completes(tmp_path)
     import_files(files, Store(folder), **how)
     assert content(folder) == content(tmp_path / "whole")
     assert seen - {0, PARTS * ROWS}, "no kill fell between the first and the last file"
-    assert json.loads((folder / "manifest.json").read_text())["format"] == 1
+    assert json.loads((folder / "_manifest.json").read_text())["format"] == 1
 
 
 def test_a_fault_that_shows_only_across_the_seam_is_found(tmp_path):

@@ -192,6 +192,7 @@ PLANTED: dict[str, Planted] = {
     "repeated_blocks": Planted(OWN, bars(), repeat, range(710, 716), "refuse", "6 rows repeat earlier ones exactly"),
     "volume_units": Planted(OWN, bars(), swap, range(300, 900), "refuse", "in one stretch"),
     "jumps": Planted(OWN, bars(), tick, [1_000], "refuse", "reverted at once", TWO),
+    "wicks": Planted(OWN, bars(), lambda t: set_rows(t, slice(700, 701), low=1.0), [700], "flag", "far beyond open"),
     "second_source": Planted(OWN, bars(), lambda t: t, None, "note", "could not be checked", {}),
     "time_shifts": Planted(OWN, bars(), mislabelled, range(600, 1_100), "refuse", "4 h early (lag -4)", THREE),
     "day_shifts": Planted(MARKETS, world(), late_euro, range(1, 400), "refuse", "1 day late (lag +1)"),
@@ -257,6 +258,14 @@ def test_a_crash_that_a_second_source_saw_is_a_note_and_a_lone_one_a_flag():
     assert [f.severity for f in of("jumps", check_table(OWN, crash))] == ["flag"]
     assert [f.severity for f in of("jumps", check_table(OWN, crash, TWO))] == ["flag"]  # kept, so not a tick
     assert [f.severity for f in of("jumps", check_table(OWN, tick(bars())))] == ["flag"]
+
+
+@pytest.mark.parametrize(("rows", "said"), [(slice(1_000, 1_001), "back at once"), (slice(1_000, None), "to stay")])
+def test_what_no_market_does_is_refused_without_a_second_source(rows, said):
+    broken = plus(bars(), rows, 10.0)
+    [finding] = of("jumps", check_table(OWN, broken))
+    assert (finding.severity, np.flatnonzero(finding.bad).tolist()) == ("refuse", [1_000])
+    assert said in finding.message
 
 
 def test_a_move_of_the_whole_venue_is_no_bad_tick():

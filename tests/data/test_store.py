@@ -173,7 +173,7 @@ def test_every_flipped_or_missing_byte_of_a_part_is_noticed_and_the_file_named(s
 def test_a_manifest_that_is_damaged_or_gone_is_never_taken_for_an_empty_one(store, text, message):
     store.append(BARS, bars(), {})
     part = store.folder / store.entry(BARS).parts[0].file
-    path = store.folder / "manifest.json"
+    path = store.folder / "_manifest.json"
     path.unlink() if text is None else path.write_text(text)
     for use in (store.keys, lambda: store.append(BARS, bars(20), {})):
         with pytest.raises(UserError, match=message):
@@ -186,11 +186,11 @@ def test_what_a_killed_process_left_is_cleared_and_what_others_put_there_stays(s
     folder = (store.folder / store.entry(BARS).parts[0].file).parent
     for name in ("part-0123.parquet", ".part-4567.parquet.unfinished", "notes.txt", "mine.parquet"):
         (folder / name).write_text("x")
-    (store.folder / ".manifest.json.unfinished").write_text("{")
+    (store.folder / "._manifest.json.unfinished").write_text("{")
     store.append(BARS, bars(), {})
     assert {path.name for path in folder.iterdir()} == {
         "notes.txt", "mine.parquet", store.entry(BARS).parts[0].file.split("/")[-1]}
-    assert not (store.folder / ".manifest.json.unfinished").exists()
+    assert not (store.folder / "._manifest.json.unfinished").exists()
 
 
 def test_a_second_writer_waits_and_then_says_so(store):
@@ -230,6 +230,18 @@ def test_a_table_that_breaks_the_form_is_not_stored(store, table, message):
     with pytest.raises(UserError, match=message):
         store.append(BARS, table, {})
     assert store.keys() == []
+
+
+def test_a_wrong_import_can_be_taken_out_again(store):
+    other = Key("spot_test", "ETH", "1h")
+    for key in (BARS, other):
+        store.append(key, bars(0, 10), {})
+    assert store.forget(BARS) == 10
+    assert store.keys() == [other]
+    assert len(list(store.folder.rglob("part-*.parquet"))) == 1
+    assert store.append(BARS, bars(3, 10), {}).new == len(bars(3, 10))
+    with pytest.raises(UserError, match="no table"):
+        store.forget(Key("spot_test", "DOGE", "1h"))
 
 
 def test_unknown_tables_and_settings_are_named(store):
@@ -314,12 +326,12 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name_and_the_manifest_comes_la
             calls.append(given[1].name if name == "replace" else name), system(*given))[1])
     store.append(BARS, bars(20), {})
     part = store.entry(BARS).parts[-1].file.split("/")[-1]
-    assert calls == ["write", "fsync", part, "fsync", "write", "fsync", "manifest.json", "fsync"]
+    assert calls == ["write", "fsync", part, "fsync", "write", "fsync", "_manifest.json", "fsync"]
 
 
 def test_the_manifest_is_plain_json_that_says_where_each_row_came_from(store):
     store.append(BARS, bars(), {"file": "a.csv"}, [{"check": "gaps", "rows": 3}])
-    [part] = json.loads((store.folder / "manifest.json").read_text())["tables"]["spot_test/BTC/1h"]
+    [part] = json.loads((store.folder / "_manifest.json").read_text())["tables"]["spot_test/BTC/1h"]
     data = (store.folder / part["file"]).read_bytes()
     assert part["sha256"] == hashlib.sha256(data).hexdigest()
     assert part["file"] == f"kind=spot_test/asset=BTC/frequency=1h/part-{part['sha256'][:16]}.parquet"

@@ -1,6 +1,7 @@
 """A market out of the store: what is asked for, as of when it was known, and a clear word where it is not there."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -111,6 +112,11 @@ def test_a_kind_that_is_not_on_file_is_left_out_and_said(filled):
     assert any("onchain, rates" in note for note in raw.notes)
 
 
+def test_a_kind_that_does_not_exist_is_refused():
+    with pytest.raises(UserError, match="unknown kind 'fear_and_greed'"):
+        StoreConfig(context=("fear_and_greed",))
+
+
 def test_rows_that_were_left_out_on_import_are_told(filled):
     store = Store(filled.folder)
     late = RAW.bars["BTC"].assign(time=RAW.bars["BTC"]["time"] + pd.Timedelta("365D"))
@@ -120,8 +126,9 @@ def test_rows_that_were_left_out_on_import_are_told(filled):
 
 @pytest.mark.parametrize(("wrong", "message"), [
     ({"assets": ("BCT",)}, "no bars spot_binance/BCT/1h; of spot_binance it holds BTC, ETH; did you mean 'BTC'"),
-    ({"bars": "spot_kraken"}, "holds nothing of that kind, only"),
-    ({"context": ("fear_and_greed",)}, "unknown kind 'fear_and_greed'"),
+    ({"bars": "spot_kraken"}, "take other bars: --data.store.bars perp_binance --data.store.assets BTC or"),
+    ({"folder": Path("nowhere")}, "no store at nowhere yet: fill one"),
+    ({"assets": ("btc",)}, "did you mean 'BTC'"),
     ({"start": "2031-01-01"}, "it spans 2020-01-01"),
 ])
 def test_what_is_not_there_is_said_with_what_is(filled, wrong, message):
@@ -129,7 +136,8 @@ def test_what_is_not_there_is_said_with_what_is(filled, wrong, message):
         stored_raw(replace(filled, **wrong))
 
 
-@pytest.mark.parametrize("wrong", [{"bars": "rates"}, {"frequency": "5m"}, {"assets": ()}, {"start": "tomorrow"},
+@pytest.mark.parametrize("wrong", [{"bars": "rates"}, {"context": ("perp_binance",)}, {"leader": "DOGE"},
+                                   {"frequency": "5m"}, {"assets": ()}, {"start": "tomorrow"},
                                    {"assets": ("BTC",), "peers": ("BTC",)}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError, match=r"store\."):
