@@ -345,8 +345,8 @@ def test_a_fault_that_shows_only_across_the_seam_is_found(tmp_path):
 
 
 def simulated_bars(rows):
-    bars = simulate(SimulatorConfig(bars=rows)).bars["BTC"].round(4)
+    bars = simulate(SimulatorConfig(bars=rows)).bars["BTC"]
     stamps = (bars["time"] - pd.Timedelta("1h")).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    prices = bars.drop(columns="time")
+    prices = bars.drop(columns="time").round(4)
     prices["high"], prices["low"] = prices.iloc[:, :4].max(axis=1), prices.iloc[:, :4].min(axis=1)
     return pd.concat([stamps.rename("timestamp"), prices], axis=1)
