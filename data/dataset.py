@@ -154,7 +154,7 @@ def scaled(table: Table, raw: RawData, config: DataConfig, train: Sequence[slice
         inside = covered(len(table.time), segments)
         features[..., table.flags] = table.values[..., table.flags]
         for kind in {kind for kind, gone in zip(table.kinds, unseen) if gone}:
-            features[inside[:, None] & np.ones(features.shape[1], bool), table.kinds.index(f"{FLAGGED}{kind}")] = 1.0
+            features[inside, :, table.kinds.index(f"{FLAGGED}{kind}")] = 1.0
         # what stands in for a missing value, beside the flag that says so, is the middle of the scale
         features[inside[:, None, None] & table.masked & np.isnan(features)] = 0.0
         ready = inside & np.isfinite(features).all(axis=(1, 2))  # a trailing scale needs bars of its own to begin

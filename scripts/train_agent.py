@@ -14,6 +14,8 @@ from configs.errors import UserError, run_script
 from configs.run import Run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from data.dataset import DataConfig, Dataset
 
 
@@ -41,7 +43,7 @@ def main() -> None:
         print(f"{len(market.segments)} stretches of bars without a gap: features warm up anew in each, so {blind:,} "
               "bars see no decision (a position is held there); --data.bridge passes over short gaps")
     if config.data.own_features:
-        refuse_answers(config.data, dataset)
+        refuse_answers(config.data, dataset, config.cache / "features")
     if device == "cpu" and config.preset == "full":
         print(f"the full preset is meant for a GPU: {config.agent.steps:,} agent steps take hours on a CPU")
     for note in dataset.notes:
@@ -64,12 +66,12 @@ def main() -> None:
           f"tensorboard --logdir {config.runs} shows the training")
 
 
-def refuse_answers(config: DataConfig, dataset: Dataset) -> None:
+def refuse_answers(config: DataConfig, dataset: Dataset, cache: Path) -> None:
     """Stop before hours are spent on a feature that is a label."""
     from data.dataset import load_raw, tabulate
     from data.leaks import answers
 
-    found = answers(tabulate(load_raw(config), config), dataset)
+    found = answers(tabulate(load_raw(config), config, cache), dataset)
     if found:
         raise UserError(f"{found[0]}; python scripts/audit_leakage.py looks at everything")
 

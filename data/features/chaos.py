@@ -40,6 +40,14 @@ def standardised(x: Array, first: int, n: int, out: Array) -> None:
 
 
 @compiled
+def apart(z: Array, n: int, lag: int, out: Array) -> None:
+    """How far each of `n` values lies from the one `lag` rows later."""
+    older, newer = z[: n - lag], z[lag:]
+    for i in range(n - lag):
+        out[i] = abs(newer[i] - older[i])
+
+
+@compiled
 def correlation_sums(x: Array, n: int, radii: Array) -> Array:
     """(T, 4) share of the pairs of points in the last `n` rows that are nearer than each of four radii."""
     out = np.full((len(x), 4), np.nan)
@@ -49,9 +57,7 @@ def correlation_sums(x: Array, n: int, radii: Array) -> Array:
         standardised(x, t - n + 1, n, z)
         a = b = c = d = 0
         for lag in range(1, n - 2):
-            older, newer = z[: n - lag], z[lag:]
-            for i in range(n - lag):
-                near[i] = abs(newer[i] - older[i])
+            apart(z, n, lag, near)
             second, third = near[1:], near[2:]
             for i in range(n - lag - 2):
                 away = near[i] if near[i] > second[i] else second[i]
@@ -90,9 +96,7 @@ def sample_entropy(x: Array, n: int, tolerance: float) -> Array:
         standardised(x, t - n + 1, n, z)
         two, three = 0, 0
         for lag in range(1, n - 2):
-            older, newer = z[: n - lag], z[lag:]
-            for i in range(n - lag):
-                near[i] = abs(newer[i] - older[i])
+            apart(z, n, lag, near)
             second, third = near[1:], near[2:]
             for i in range(n - lag - 2):
                 both = near[i] if near[i] > second[i] else second[i]
