@@ -38,8 +38,8 @@ from encoders.forecast import LEVELS
 from encoders.heads import TargetScale
 from encoders.model import ForecastModel
 from envs.engine import Engine, EnvConfig
-from envs.observations import account_names
-from envs.trading_env import TradingEnv, observation_space
+from envs.observations import account_names, observation_space
+from envs.trading_env import TradingEnv
 
 NEAR = 64  # rows on either side of a cut, beside two windows, on which everything that decides is watched
 TYPICAL = 0.01  # a log return, for the scale of targets that nothing was fitted on

@@ -26,8 +26,7 @@ from encoders.batches import Windows
 from encoders.checkpoint import Checkpoint
 from encoders.embed import embed
 from envs.engine import Engine, EnvConfig
-from envs.observations import account_names
-from envs.trading_env import observation_space
+from envs.observations import account_names, observation_space
 
 SETTINGS, WEIGHTS, ENCODER = "bundle.json", "policy.safetensors", "encoder"
 POLICIES: dict[str, type[BasePolicy]] = {

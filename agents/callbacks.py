@@ -16,10 +16,10 @@ from agents.policy import Policy
 from agents.weights import Weights, portable
 from configs.errors import UserError
 from data.market import Market
-from envs.account import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, START, TRADED, TURNOVER
 from envs.engine import Engine, EnvConfig
+from envs.layout import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, START, TRADED, TURNOVER
 from envs.metrics import Metrics, measure
-from envs.trading_env import observe
+from envs.observations import observe
 
 PAID = [FEES, SLIPPAGE, CARRY, INTEREST]
 
@@ -46,9 +46,9 @@ class Validation:
         costs = np.zeros(engine.accounts)
         state, alive = None, np.ones(engine.accounts, bool)
         for k in range(self.steps):
-            observation = observe(engine, "row", engine.rows, engine.observed)
+            observation = observe(engine, "row", engine.shown, engine.observed)
             action, state = policy.predict(observation, state, deterministic=True)
-            self._actions.write(action, target)
+            self._actions.write(action, target, engine.weights)
             target[~alive] = 0.0
             engine.step(target)
             rewards[:, k] = np.where(alive, engine.reward, 0.0)

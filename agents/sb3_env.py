@@ -10,9 +10,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from configs.errors import UserError
 from data.market import Market
-from envs.account import AGE, EQUITY, START
 from envs.engine import Engine, EnvConfig
-from envs.trading_env import observation_space, observe
+from envs.layout import AGE, EQUITY, MONEY, START
+from envs.observations import observation_space, observe
 
 
 class AccountsVecEnv(VecEnv):
@@ -44,14 +44,13 @@ class AccountsVecEnv(VecEnv):
     def reset(self) -> dict[str, np.ndarray]:
         self.engine.reset(self._streams)
         self._streams = None
-        return observe(self.engine, self.observation, self.engine.rows, self.engine.observed)
+        return observe(self.engine, self.observation, self.engine.shown, self.engine.observed)
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._levels.write(actions, self._target)
+        self._levels.write(actions, self._target, self.engine.weights)
 
     def step_wait(self):
         engine = self.engine
-        lengths = engine.clock[:, AGE] + 1
         engine.step(self._target)
         reward = (engine.reward * self.reward_scale).astype(np.float32)
         if not np.isfinite(reward).all():
@@ -60,18 +59,18 @@ class AccountsVecEnv(VecEnv):
         done = engine.terminated | engine.truncated
         infos = [self._none] * self.num_envs
         for b in np.flatnonzero(done).tolist():
-            infos[b] = self._end_of_episode(b, int(lengths[b]))
-        return observe(engine, self.observation, engine.rows, engine.observed), reward, done, infos
+            infos[b] = self._end_of_episode(b, int(engine.final[b, AGE]))
+        return observe(engine, self.observation, engine.shown, engine.observed), reward, done, infos
 
     def _end_of_episode(self, b: int, length: int) -> dict[str, Any]:
         engine = self.engine
-        final = observe(engine, self.observation, engine.final_rows[b : b + 1], engine.final_observed[b : b + 1])
-        growth = float(np.log(max(engine.final_money[b, EQUITY] / engine.final_money[b, START], 1e-3)))
+        final = observe(engine, self.observation, engine.final_shown[b : b + 1], engine.final_observed[b : b + 1])
+        growth = float(np.log(max(engine.final[b, EQUITY] / engine.final[b, START], 1e-3)))
         return {
             "terminal_observation": {name: value[0] for name, value in final.items()},
             "TimeLimit.truncated": bool(engine.truncated[b]),
             "episode": {"r": growth * self.reward_scale, "l": length, "t": 0.0},
-            "final_money": engine.final_money[b].copy(),
+            "final_money": engine.final[b, :MONEY].copy(),
         }
 
     def close(self) -> None:

@@ -44,23 +44,25 @@ def known_at_join(time: pd.Series, table: pd.DataFrame, max_age: pd.Timedelta | 
     return values.assign(**{AGE: old}) if age else values
 
 
-def aligned(raw: RawData, columns: Collection[str] | None = None, hold: bool = False) -> dict[str, pd.DataFrame]:
+def aligned(raw: RawData, columns: Collection[str] | None = None, hold: bool = False, together: bool = True
+            ) -> dict[str, pd.DataFrame]:
     """One frame an asset on the closes that all assets share: time, bars, carry, and the context known by then.
+
+    Unless `together`, each asset keeps all its own closes; where another has no bar, its close and volume are missing.
 
     Of the context only `columns` are joined, all if none are named; of two tables of one schema the first that has a
     column gives it. `hold` lets values grow as old as they will, and adds `age:<kind>` in days. Where there are several
     assets, or some that are only watched, each frame also holds the close and volume of every one of them.
     """
-    shared = None
-    for bars in raw.bars.values():
-        shared = bars["time"] if shared is None else shared[shared.isin(bars["time"])]
-    assert shared is not None
-    time = shared.reset_index(drop=True)
-    company = closes_of_all(raw, time)
+    shared = shared_closes(raw) if together else None
+    company = None
     frames: dict[str, pd.DataFrame] = {}
     for asset, bars in raw.bars.items():
-        kept = bars["time"].isin(shared).to_numpy()
-        parts = [bars[kept].reset_index(drop=True), company]
+        kept = np.ones(len(bars), bool) if shared is None else bars["time"].isin(shared).to_numpy()
+        own = bars[kept].reset_index(drop=True)
+        time = own["time"]
+        company = closes_of_all(raw, time) if company is None or not together else company
+        parts = [own, company]
         given: dict[str, str] = {}  # column -> the schema that gave it
         for (kind, owner), table in raw.context.items():
             schema = schema_of(kind)
@@ -79,6 +81,14 @@ def aligned(raw: RawData, columns: Collection[str] | None = None, hold: bool = F
             raise UserError(f"column {twice[0]!r} of {asset} comes from two tables; rename one of them")
         frames[asset] = frame.assign(carry=np.asarray(raw.carry[asset])[kept])
     return frames
+
+
+def shared_closes(raw: RawData) -> pd.Series:
+    """The closes at which every asset has a bar."""
+    first, *others = (bars["time"] for bars in raw.bars.values())
+    for time in others:
+        first = first[first.isin(time)]
+    return first
 
 
 def closes_of_all(raw: RawData, time: pd.Series) -> pd.DataFrame:

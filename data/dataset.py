@@ -60,6 +60,9 @@ class DataConfig:
     """scale by this many trailing bars instead of by the training rows, for what drifts over the years; 0: do not"""
     clip: float = 8.0
     """scaled features are winsorised at this many spreads from their middle"""
+    assets_together: bool = True
+    """only the bars that all assets share; false: the bars of any, an asset without one, or whose features still have
+    to warm up, being absent there: it shows zeros and cannot be traded"""
     borders: tuple[int, int] | None = None
     """first rows of validation and test, gaps aside, instead of the shares of split"""
     labels: LabelConfig = field(default_factory=LabelConfig)
@@ -138,7 +141,7 @@ def finish(table: Table, raw: RawData, config: DataConfig) -> Dataset:
         raise UserError(nothing_left(table))
     split = split_rows(len(table.time), config)
     market, scaler, notes = scaled(table, raw, config, [split.train])
-    labels = make_labels(table.prices, market.segments, config.labels)
+    labels = make_labels(table.prices, market.segments, config.labels, market.absent)
     return Dataset(market, labels, split, scaler, table.dropped, raw.truth, (*raw.notes, *notes))
 
 
@@ -149,7 +152,7 @@ def scaled(table: Table, raw: RawData, config: DataConfig, train: Sequence[slice
     values = np.where(unseen, np.nan, table.values)
     scaler = fit_scaler(replace(table, values=values), rows, config)
     features = scaler.transform(values)  # (T, N, F) float32
-    segments = table.segments
+    segments, absent = table.segments, table.absent
     if table.masked.any() or config.rolling:
         inside = covered(len(table.time), segments)
         features[..., table.flags] = table.values[..., table.flags]
@@ -157,8 +160,12 @@ def scaled(table: Table, raw: RawData, config: DataConfig, train: Sequence[slice
             features[inside, :, table.kinds.index(f"{FLAGGED}{kind}")] = 1.0
         # what stands in for a missing value, beside the flag that says so, is the middle of the scale
         features[inside[:, None, None] & table.masked & np.isnan(features)] = 0.0
-        ready = inside & np.isfinite(features).all(axis=(1, 2))  # a trailing scale needs bars of its own to begin
-        segments = unbroken(pd.Series(table.time), raw.bar * (1 + config.bridge), ready)
+        ready = np.isfinite(features).all(axis=2)  # (T, N): a trailing scale needs bars of its own to begin
+        absent = None if absent is None else absent | ~ready
+        usable = inside & (ready.all(axis=1) if absent is None else ~absent.all(axis=1))
+        segments = unbroken(pd.Series(table.time), raw.bar * (1 + config.bridge), usable)
+    if absent is not None:
+        features[absent & covered(len(table.time), segments)[:, None]] = 0.0
     market = Market(
         time=table.time,
         assets=table.assets,
@@ -168,6 +175,7 @@ def scaled(table: Table, raw: RawData, config: DataConfig, train: Sequence[slice
         carry=table.carry,
         segments=segments,
         bars_per_year=raw.bars_per_year,
+        absent=absent,
     )
     names = ", ".join(column for column, gone in zip(table.columns, unseen) if gone)
     return market, scaler, [f"without a value on the training rows, hence left missing: {names}"] if names else []
@@ -189,7 +197,8 @@ def tabulate(raw: RawData, config: DataConfig, cache: Path | None = None) -> Tab
     features, dropped = chosen(raw, config, own)
     if not features:
         raise UserError(f"the source feeds none of the feature groups {', '.join(dropped)}; add 'returns'")
-    return replace(table_of(raw, features, config.missing, cache, config.bridge), dropped=dropped)
+    return replace(table_of(raw, features, config.missing, cache, config.bridge, config.assets_together),
+                   dropped=dropped)
 
 
 def chosen(raw: RawData, config: DataConfig, own: list[Feature]) -> tuple[list[Feature], tuple[str, ...]]:

@@ -67,9 +67,11 @@ class Labels:
         return (self.direction != UNKNOWN).all(axis=1)
 
 
-def make_labels(prices: np.ndarray, segments: np.ndarray, config: LabelConfig) -> Labels:
+def make_labels(prices: np.ndarray, segments: np.ndarray, config: LabelConfig, absent: np.ndarray | None = None
+                ) -> Labels:
     """Labels of (T, N, 5) prices.
 
+    Where an asset is `absent` (T, N), or has no bar (NaN) before its label ends, it has none; the others keep theirs.
     The usual size at the start of a segment is measured on what there is, at least two bars, so a row's label depends
     on nothing before its segment and nothing after `t+reach`. A fixed threshold needs no usual size, and no such start.
 
@@ -78,6 +80,13 @@ def make_labels(prices: np.ndarray, segments: np.ndarray, config: LabelConfig) -
     >>> make_labels(prices, np.array([[0, 4]]), LabelConfig(horizon=1, threshold=0.05)).direction.ravel().tolist()
     [1, 1, 0, -1]
     """
+    if absent is not None:
+        alone = [make_labels(prices[:, n : n + 1], with_bars(prices[:, n, CLOSE], segments), config)
+                 for n in range(prices.shape[1])]
+        direction, forward, volatility = (np.concatenate([getattr(one, name) for one in alone], axis=1)
+                                          for name in ("direction", "forward", "volatility"))
+        return Labels(np.where(absent, UNKNOWN, direction), np.where(absent, np.float32(np.nan), forward),
+                      np.where(absent, np.float32(np.nan), volatility), config.reach)
     close = prices[:, :, CLOSE]  # (T, N)
     log_close = np.log(close)
     ratio = np.full(close.shape, np.nan)  # of the close `horizon` bars on to this one
@@ -110,3 +119,17 @@ def make_labels(prices: np.ndarray, segments: np.ndarray, config: LabelConfig) -
         volatility=np.where(known, volatility, np.nan).astype(np.float32),
         reach=config.reach,
     )
+
+
+def with_bars(close: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """The runs of bars of (T,) closes within `segments`.
+
+    >>> with_bars(np.array([1.0, 2.0, np.nan, 3.0, 4.0, 5.0]), np.array([[0, 4], [4, 6]])).tolist()
+    [[0, 2], [3, 4], [4, 6]]
+    """
+    there = np.isfinite(close)
+    found = [np.empty((0, 2), np.int64)]
+    for start, stop in segments:
+        borders = np.flatnonzero(np.diff(there[start:stop], prepend=False, append=False)) + start
+        found.append(borders.reshape(-1, 2))
+    return np.concatenate(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,8 @@ class Market:
     Rows outside every segment (the features' warm-up) keep their prices, so that an order can fill and be marked there;
     their features are NaN, so that a mistaken use is loud.
 
+    Where `absent` is true an asset has no bar (its prices are NaN) or not all of its features yet: it shows zeros.
+
     >>> market = Market.flat(10, assets=("BTC",))
     >>> len(market), market.decision_rows(window=4).tolist()
     (10, [3, 4, 5, 6, 7, 8, 9])
@@ -35,6 +37,8 @@ class Market:
     carry: np.ndarray  # (T, N) share of a position's value that a long pays, and a short receives, over the bar
     segments: np.ndarray  # (S, 2) row ranges [start, stop) that no window may cross (gaps)
     bars_per_year: float  # never guessed
+    spread: np.ndarray | None = None  # (T, N) quoted ask - bid as a share of the price between them; NaN: unknown
+    absent: np.ndarray | None = None  # (T, N) bool: no bar, or features not ready; None: every asset is always there
 
     def __post_init__(self) -> None:
         rows, assets, width = self.features.shape
@@ -47,10 +51,22 @@ class Market:
         if rows > 1 and not (np.diff(self.time) > np.timedelta64(0)).all():
             row = int(np.argmin(np.diff(self.time) > np.timedelta64(0))) + 1
             raise UserError(f"times must rise: row {row} ({self.time[row]}) does not come after the row before")
-        money = self.prices[:, :, :VOLUME]
-        if not (np.isfinite(self.prices).all() and (money > 0).all()):
-            row = int(np.argmin((np.isfinite(self.prices).all(axis=2) & (money > 0).all(axis=2)).all(axis=1)))
+        for name, field, kind in (("spread", self.spread, "f"), ("absent", self.absent, "b")):
+            if field is not None and (field.shape != (rows, assets) or field.dtype.kind != kind):
+                raise UserError(f"{name} must be None or {'numbers' if kind == 'f' else 'bool'} of shape "
+                                f"{(rows, assets)}, found {field.dtype} of {field.shape}")
+        right = np.isfinite(self.prices).all(axis=2) & (self.prices[:, :, :VOLUME] > 0).all(axis=2)  # (T, N)
+        if self.absent is not None:
+            right |= self.absent & np.isnan(self.prices).all(axis=2)  # a bar is there whole, or not at all
+        if not right.all():
+            row = int(np.argmin(right.all(axis=1)))
             raise UserError(f"prices must be positive and finite: row {row} ({self.time[row]}) is not")
+        if self.spread is not None:
+            share = np.isnan(self.spread) | (self.spread >= 0) & (self.spread < 1)
+            if not share.all():
+                row = int(np.argmin(share.all(axis=1)))
+                raise UserError("spread must be a share, at least 0 and below 1, or NaN where it is unknown: row "
+                                f"{row} ({self.time[row]}) is not")
         if not np.isfinite(self.carry).all():
             row = int(np.argmin(np.isfinite(self.carry).all(axis=1)))
             raise UserError(f"carry must be finite: row {row} ({self.time[row]}) is not")
@@ -65,6 +81,10 @@ class Market:
                 row, _, column = (int(i) for i in np.argwhere(~finite)[0])
                 raise UserError(f"feature {self.columns[column]!r} is not a number at row {start + row} "
                                 f"({self.time[start + row]}); mend the source or leave the column out")
+            shown = np.zeros(0) if self.absent is None else self.features[start:stop][self.absent[start:stop]]
+            if shown.any():
+                raise UserError(f"features must be 0 where an asset is absent, found {shown[shown != 0][0]:g} between "
+                                f"rows {start} and {stop}")
 
     def __len__(self) -> int:
         return len(self.time)
@@ -104,6 +124,8 @@ class Market:
             prices=self.prices[start:stop],
             features=self.features[start:stop],
             carry=self.carry[start:stop],
+            spread=None if self.spread is None else self.spread[start:stop],
+            absent=None if self.absent is None else self.absent[start:stop],
             segments=inside[inside[:, 1] > inside[:, 0]],
         )
 
@@ -113,19 +135,23 @@ class Market:
         digest = hashlib.sha256()
         for field in fields(self):
             value = getattr(self, field.name)
+            if value is None:
+                continue
             raw = np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
             digest.update(field.name.encode() + raw)
         return digest.hexdigest()[:16]
 
     def save(self, path: Path | str) -> None:
-        arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: np.asarray(value) for name, value in held.items() if value is not None}
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Path | str) -> Market:
         try:
             with np.load(path, allow_pickle=False) as stored:
-                arrays = {field.name: stored[field.name] for field in fields(cls)}
+                arrays = {field.name: stored[field.name] for field in fields(cls)
+                          if field.default is MISSING or field.name in stored}
         except FileNotFoundError:
             raise UserError(f"no market at {path}") from None
         except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:

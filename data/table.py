@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from configs.errors import UserError
-from data.align import aligned
+from data.align import COMPANY, aligned
 from data.features.base import BARS, Feature
 from data.features.cache import BlockCache
 from data.lots import AGED, FLAGGED, Missing, bar_lots, hangs_on, put_together, table_lots
@@ -35,6 +36,7 @@ class Table:
     warm_up: int  # bars that a run without a gap needs before its first row counts
     held: dict[str, int] = field(default_factory=dict)  # kind -> warmed-up bars on which all that hangs on it is known
     dropped: tuple[str, ...] = ()  # groups of features that the source cannot feed
+    absent: np.ndarray | None = None  # (T, N) no bar, or not all of its features; None: no asset ever is, in segments
 
     @property
     def flags(self) -> np.ndarray:
@@ -43,51 +45,79 @@ class Table:
 
 
 def table_of(raw: RawData, features: Sequence[Feature], missing: Missing = "break", cache: Path | None = None,
-             bridge: int = 0) -> Table:
+             bridge: int = 0, together: bool = True) -> Table:
     """`features` of every asset of `raw`, on the bars that all of them share.
+
+    Unless `together`, the rows are the bars of any asset, each is computed on its own bars alone, and an asset is
+    absent where it has none or its features are not all there: what is listed late does not hold the others up.
 
     Where a table has nothing to say, `missing` decides: `break` ends the segment there; `mask` keeps the row and adds a
     column `<kind>_missing`; `age` holds the last value however old and adds `<kind>_age` in days. A gap of at most
     `bridge` bars is passed over.
     """
     kinds = {feature.name: hangs_on(feature, raw) for feature in features}
+    if not together:  # the others' closes may be missing where the own bars are not
+        kinds |= {feature.name: "peer" for feature in features if COMPANY in feature.needs}
     frames = aligned(raw, {need for feature in features if feature.on == BARS for need in feature.needs},
-                     hold=missing == "age")
-    first = next(iter(frames.values()))
-    if not len(first):
+                     hold=missing == "age", together=together)
+    time = all_closes(frames)
+    if not len(time):
         raise UserError(f"no bar is shared by all of {', '.join(frames)}; give assets whose times overlap")
-    time = first["time"]
     step = raw.bar * (1 + bridge)
-    position = time.astype("datetime64[us, UTC]").astype("int64").to_numpy() // (raw.bar // pd.Timedelta("1us"))
+    warm = max((feature.lookback for feature in features if kinds[feature.name] == BARS), default=1)
     blocks = BlockCache(cache) if cache else None
-    everyone: list[pd.DataFrame] = []
+    everyone: list[np.ndarray] = []
     told: dict[str, str] = {}  # column -> what it hangs on, the same for every asset
-    for asset, frame in frames.items():
+    warmed = np.zeros((len(time), len(frames)), bool)
+    for n, (asset, frame) in enumerate(frames.items()):
+        own = frame["time"]
+        position = own.astype("datetime64[us, UTC]").astype("int64").to_numpy() // (raw.bar // pd.Timedelta("1us"))
         lots = bar_lots(frame, step, features, kinds, position, blocks)
-        lots += table_lots(raw, asset, time, [f for f in features if f.on != BARS], missing == "age")
+        lots += table_lots(raw, asset, own, [f for f in features if f.on != BARS], missing == "age")
         one, told = put_together(lots, features, kinds, missing)
-        everyone.append(one)
-    values = np.stack([one.to_numpy(float) for one in everyone], axis=1)  # (T, N, F)
+        everyone.append(placed(one, own, time, np.nan))
+        runs = unbroken(own, step, np.ones(len(own), bool))
+        warmed[time.searchsorted(own), n] = covered(
+            len(own), np.array([[a + warm - 1, b] for a, b in runs if b - a >= warm]).reshape(-1, 2))
+    values = np.stack(everyone, axis=1)  # (T, N, F)
     spoken = tuple(told.values())
     context = np.array([kind != BARS and not kind.startswith((FLAGGED, AGED)) for kind in spoken])
     masked = context & (missing == "mask")
-    warm = max((feature.lookback for feature in features if kinds[feature.name] == BARS), default=1)
-    runs = unbroken(time, step, np.ones(len(time), bool))
-    warmed = covered(len(time), np.array([[a + warm - 1, b] for a, b in runs if b - a >= warm]).reshape(-1, 2))
-    there = np.isfinite(values).all(axis=1)  # (T, F)
-    segments = unbroken(time, step, there[:, context & ~masked].all(axis=1) & warmed)
-    values[~covered(len(time), segments)] = np.nan
+    there = np.isfinite(values)
+    ready = there[..., context & ~masked].all(axis=2) & warmed  # (T, N)
+    enough = np.all if together else np.any
+    usable = enough(ready, axis=1)
+    values[~(usable[:, None] & (ready | together))] = np.nan
     return Table(
-        time=time.dt.tz_convert(None).to_numpy("datetime64[us]"),
+        time=time.tz_convert(None).to_numpy("datetime64[us]"),
         assets=raw.assets,
-        prices=np.stack([frame[list(OHLCV)].to_numpy(float) for frame in frames.values()], axis=1),
+        prices=np.stack([placed(frame[list(OHLCV)], frame["time"], time, np.nan) for frame in frames.values()], axis=1),
         values=values,
         columns=tuple(told),
         kinds=spoken,
         masked=masked,
-        carry=np.stack([frame["carry"].to_numpy(float) for frame in frames.values()], axis=1),
-        segments=segments,
+        carry=np.concatenate([placed(frame[["carry"]], frame["time"], time, 0.0) for frame in frames.values()], axis=1),
+        segments=unbroken(pd.Series(time), step, usable),
         warm_up=warm,
-        held={kind: int((there[:, np.array([k == kind for k in spoken])].all(axis=1) & warmed).sum())
+        held={kind: int(enough(there[..., [k == kind for k in spoken]].all(axis=2) & warmed, axis=1).sum())
               for kind in (BARS, *dict.fromkeys(k for k, outside in zip(spoken, context) if outside))},
+        absent=None if together else ~ready,
     )
+
+
+def all_closes(frames: Mapping[str, pd.DataFrame]) -> pd.DatetimeIndex:
+    """Every close of any of `frames`, which must lie on one grid."""
+    times = [pd.DatetimeIndex(frame["time"]) for frame in frames.values()]
+    whole = reduce(pd.DatetimeIndex.union, times)
+    if len(whole) > 1 and np.diff(whole).min() < min(np.diff(time).min() for time in times if len(time) > 1):
+        row = int(np.argmin(np.diff(whole))) + 1
+        raise UserError(f"bars of {', '.join(frames)} close at different moments, such as {whole[row - 1]} and "
+                        f"{whole[row]}; give bars of one grid, or say --data.assets_together true")
+    return whole
+
+
+def placed(values: pd.DataFrame, own: pd.Series, time: pd.DatetimeIndex, gap: float) -> np.ndarray:
+    """(T, columns) `values` of the closes `own` among those of `time`, with `gap` between them."""
+    found = np.full((len(time), values.shape[1]), gap)
+    found[time.searchsorted(own)] = values.to_numpy(float)
+    return found

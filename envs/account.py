@@ -3,266 +3,295 @@
 This is the only arithmetic of orders, costs and equity in the project. The single env, the vector env, the arena and
 the SB3 adapter all run it; a slow ledger written separately in `tests/envs/ledger.py` holds it to 1e-9.
 
-One step, from the close of the decision row to the next decision row's close:
+One step goes from the close of the decision row to the close of the next one: one bar, or across a gap all the bars
+until a window fits again. At each bar:
 
-1. Equity is taken at the fill price (the next open). At or below the ruin level the account ends there: everything is
-   closed at the open.
-2. Each asset is traded to its target weight *of the equity left after costs*, so that a weight of 1 leaves cash at zero
-   and never below. A buyer pays `open * (1 + slip)`, a seller gets `open * (1 - slip)`, where slip is half the spread
-   plus slippage; the taker fee is charged on what was paid or received. Orders smaller than `min_trade` of equity are
-   not sent, except those that close a position.
-3. Carry is paid by longs and received by shorts on the value at the fill price; interest is paid on what is borrowed,
-   coins sold short and negative cash alike.
-4. Equity is marked at the close. At or below the ruin level the account ends.
+1. Equity is taken at the fill price (the open). At or below the ruin level the account ends there, and everything is
+   closed.
+2. An order that is due is traded (`envs/risk.py` and `envs/orders.py`) to its target weight *of the equity left after
+   costs*, so that a weight of 1 leaves cash at zero and never below.
+3. Stops, liquidation and take profits happen inside the bar (`envs/exits.py`).
+4. Interest is paid on what was borrowed over the bar, coins sold short and negative cash alike; carry (funding) by
+   longs to shorts on what is held at the close.
+5. Equity is marked at the close. At or below the ruin level the account ends.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-# columns of `money` (B, 11): one account's cash and running totals in quote currency; LOG_EQUITY is log(equity / start)
-CASH, EQUITY, PEAK, START, LOG_EQUITY, TURNOVER, FEES, SLIPPAGE, CARRY, INTEREST, TRADED = range(11)
-# last axis of `holdings` (B, N, 3)
-UNITS, ENTRY, HELD = range(3)
-# entries of `rules` (6,)
-FEE, SLIP, BORROW, MIN_TRADE, RUIN, CAPITAL = range(6)
-
-# columns of `clock` (B, 4) int64
-DECISION, AGE, LENGTH, EPISODES = range(4)
-
-ACCOUNT_BOUND = 20.0  # what an account shows of itself is cut here
-# Compiled functions all stand in this file: numba's cache notices a change only in the file of the outermost one, and
-# would go on running old rules of money. numpy's error model: no divisor here can be zero, so none is checked.
-rule = njit(error_model="numpy", forceinline=True)
-loop = njit(error_model="numpy", cache=True)
-
-SMALLEST_SHARE = 1e-3  # equity enters the logarithm at no less than this share of the start, so ruin has a finite price
+from envs import layout as at
+from envs.compiled import borrowed, loop, rule
+from envs.exits import take_profits, walk_adverse
+from envs.observations import show_account
+from envs.orders import (
+    cap_wishes,
+    cut_increases,
+    drop_small,
+    equity_after_costs,
+    price_ratio,
+    units_of,
+    write_orders,
+)
+from envs.rewards import SMALLEST_SHARE, reward_of
+from envs.risk import decide
 
 
 @rule
-def order_value(weight, value, equity, before, rules):
-    """Value to buy (+) or sell (-) at the open to reach `weight` of `equity`; zero when it is not worth sending."""
-    if weight == 0.0:
-        return -value
-    if abs(weight * before - value) < rules[MIN_TRADE] * before:
-        return 0.0
-    return weight * equity - value
+def fill_order(account, bar, n, units, order, taker, scale):
+    """Buy or sell `units` of asset `n` at the fill price made worse by spread, slippage and impact."""
+    h = at.HOLDINGS + at.PER_ASSET * n
+    price = bar[n, at.FILL] * price_ratio(bar, n, order, scale)
+    fee = abs(units) * price * taker
+    held = account[h + at.UNITS]
+    after = held + units
+    if units == -held:
+        after = 0.0
+    if after * held <= 0.0:  # closed, turned or opened
+        account[h + at.ENTRY] = account[h + at.BEST] = price
+        account[h + at.HELD] = 0.0
+    elif units * held > 0.0:  # increased: the entry price is the average paid
+        account[h + at.ENTRY] = (held * account[h + at.ENTRY] + units * price) / after
+    account[h + at.UNITS] = after
+    account[at.CASH] -= units * price + fee
+    account[at.FEES] += fee
+    account[at.SLIPPAGE] += abs(units) * abs(price - bar[n, at.FILL])
+    account[at.TRADED] += abs(order)
+    f = at.HOLDINGS + at.PER_ASSET * (len(bar) + n)
+    account[f + at.ORDER_UNITS] = units
+    account[f + at.ORDER_PRICE] = price
 
 
 @rule
-def equity_after_costs(b, k, target, holdings, fill, before, rules):
-    """Equity E left when every asset holds its target weight of E.
-
-    E = before - sum(rate * |weight * E - value|). With the side of each order known this is linear in E; the sides are
-    taken from the last E and solved again until they stay, at most once per asset. One asset alone keeps its side.
-    The cost is convex in E, so the solutions fall towards the true one; at or below zero nothing is left to hold
-    anything with, and all that is held gets closed.
-    """
-    fee, slip = rules[FEE], rules[SLIP]
-    buy_rate = (1.0 + slip) * (1.0 + fee) - 1.0
-    sell_rate = 1.0 - (1.0 - slip) * (1.0 - fee)
-    equity = before
-    for _ in range(holdings.shape[1] + 2 if holdings.shape[1] > 1 else 1):
-        top, bottom = before, 1.0
-        for n in range(holdings.shape[1]):
-            value = holdings[b, n, UNITS] * fill[k, n]
-            order = order_value(target[b, n], value, equity, before, rules)
-            if order > 0.0:
-                top += buy_rate * value
-                bottom += buy_rate * target[b, n]
-            elif order < 0.0:
-                top -= sell_rate * value
-                bottom -= sell_rate * target[b, n]
-        solved = top / bottom
-        if solved <= 0.0:
-            return 0.0
-        if solved == equity:
-            break
-        equity = solved
-    return equity
-
-
-@rule
-def fill_order(order, price, units, entry, held, rules):
-    """Buy or sell `order` worth at the open `price`.
-
-    Returns what is then held (units, entry price, bars held) and what it took: cash, and in it fee and slippage.
-    """
-    bought = order / price
-    paid_price = price * (1.0 + rules[SLIP]) if order > 0.0 else price * (1.0 - rules[SLIP])
-    fee = abs(bought) * paid_price * rules[FEE]
-    after = units + bought
-    if after * units <= 0.0:  # closed, turned or opened
-        entry, held = paid_price, 0.0
-    elif bought * units > 0.0:  # increased: the entry price is the average paid
-        entry = (units * entry + bought * paid_price) / after
-    return after, entry, held, bought * paid_price + fee, fee, abs(order) * rules[SLIP]
-
-
-@rule
-def trade_and_mark(b, k, target, money, holdings, fill, mark, carry, years, rules):
-    """One step of account `b` from decision `k` to the next. Returns (reward, ruined).
-
-    `fill`, `carry` (K, N) and `years` (K,) belong to the step that follows a decision, `mark` (K + 1, N) holds the
-    closes of the decisions themselves, so that a step ends at `mark[k + 1]`.
-    """
-    # Totals are kept in scalars and stored once: the compiler cannot know that the arrays do not overlap.
-    assets = holdings.shape[1]
-    start, cash = money[b, START], money[b, CASH]
-    ruin_level = rules[RUIN] * start
-
-    before = cash
+def trade(account, bar, wish, value, order, before, taker, scale, rules, terms):
+    """The orders of one bar, from wished weights to fills. Returns the events."""
+    assets = len(bar)
+    happened = cap_wishes(bar, wish, value, before, rules) | drop_small(wish, value, before, rules)
+    equity = equity_after_costs(bar, wish, value, before, taker, scale)
+    if equity <= 0.0:  # nothing is left to hold anything with
+        for n in range(assets):
+            if bar[n, at.CAPACITY] > 0.0:
+                wish[n] = 0.0
+    happened |= write_orders(bar, wish, value, order, equity)
+    if assets > 1:
+        cut_increases(value, order, rules[at.GROSS] * equity)
     for n in range(assets):
-        before += holdings[b, n, UNITS] * fill[k, n]
+        if order[n] != 0.0:
+            held = account[at.HOLDINGS + at.PER_ASSET * n + at.UNITS]
+            units = units_of(bar, n, wish[n], order[n], value[n], held, terms)
+            if units != 0.0:
+                fill_order(account, bar, n, units, units * bar[n, at.FILL], taker, scale)
+    return happened
 
-    fees = slippage = traded = 0.0
+
+@rule
+def fees_of(account, bar, rules, tiers, volumes):
+    """Taker and maker fee at this bar; with tiers, by what was traded in the last thirty days of UTC."""
+    if len(tiers) == 0:
+        return rules[at.TAKER], rules[at.MAKER]
+    day = bar[0, at.DAY]
+    gone = min(day - account[at.LAST_DAY], float(at.DAYS))
+    for back in range(int(gone)):
+        account[volumes + int(day - back) % at.DAYS] = 0.0
+    account[at.LAST_DAY] = day
+    traded = 0.0
+    for slot in range(at.DAYS):
+        traded += account[volumes + slot]
+    taker, maker = tiers[0, 1], tiers[0, 2]
+    for tier in range(1, len(tiers)):
+        if traded >= tiers[tier, 0]:
+            taker, maker = tiers[tier, 1], tiers[tier, 2]
+    return taker, maker
+
+
+@rule
+def due(account, wish, decided, latency, queue):
+    """Whether an order is due at this bar; `wish` becomes that order, and what was decided now goes into the queue."""
+    if latency == 0:
+        return decided
+    waiting = False
+    slot = queue + (int(account[at.BARS]) % latency) * len(wish)
+    for n in range(len(wish)):
+        late = account[slot + n]
+        account[slot + n] = wish[n] if decided else np.nan
+        wish[n] = late
+        waiting = waiting or not np.isnan(late)
+    return waiting
+
+
+@rule
+def walk_bar(account, bar, wish, value, order, decided, rules, terms, tiers, volumes, queue):
+    """One bar. Returns (equity before, whether the account has ended)."""
+    assets = len(bar)
+    ruin_level = rules[at.RUIN] * account[at.START]
+    before = account[at.CASH]
+    for n in range(assets):
+        value[n] = account[at.HOLDINGS + at.PER_ASSET * n + at.UNITS] * bar[n, at.FILL]
+        before += value[n]
     if before <= ruin_level:
-        cash = before
         for n in range(assets):
-            holdings[b, n, UNITS] = holdings[b, n, HELD] = 0.0
-    else:
-        equity = equity_after_costs(b, k, target, holdings, fill, before, rules)
-        for n in range(assets):
-            units, entry, held = holdings[b, n, UNITS], holdings[b, n, ENTRY], holdings[b, n, HELD]
-            order = order_value(target[b, n], units * fill[k, n], equity, before, rules)
-            if order != 0.0:
-                units, entry, held, spent, fee, slip = fill_order(order, fill[k, n], units, entry, held, rules)
-                if target[b, n] == 0.0:
-                    units = 0.0  # exactly: order / price * price can miss by a rounding
-                cash -= spent
-                fees += fee
-                slippage += slip
-                traded += abs(order)
-                holdings[b, n, UNITS] = units
-                holdings[b, n, ENTRY] = entry
-            holdings[b, n, HELD] = held + 1.0 if units != 0.0 else 0.0
+            h = at.HOLDINGS + at.PER_ASSET * n
+            account[h + at.UNITS] = account[h + at.HELD] = 0.0
+        account[at.CASH] = account[at.EQUITY] = before
+        return before, True
+
+    scale = account[at.COST_SCALE]
+    taker, maker = fees_of(account, bar, rules, tiers, volumes)
+    taker, maker = taker * scale, maker * scale
+    traded = account[at.TRADED]
+    happened = 0
+    if due(account, wish, decided, int(rules[at.LATENCY]), queue):
+        happened = trade(account, bar, wish, value, order, before, taker, scale, rules, terms)
+
+    # on what is held after the order, whatever happens to it inside the bar
+    cash = account[at.CASH]
+    interest = rules[at.CASH_APR] * -cash if cash < 0.0 else 0.0
+    short = False
+    for n in range(assets):
+        units = account[at.HOLDINGS + at.PER_ASSET * n + at.UNITS]
+        if units < 0.0:
+            interest -= terms[n, at.BORROW] * units * bar[n, at.FILL]
+            short = True
+    interest *= bar[0, at.YEARS]
+
+    # without debts or shorts, equity never falls to a share of what is held
+    if (rules[at.MAINTENANCE] > 0.0 and (short or cash < 0.0)) or rules[at.STOP_LOSS] + rules[at.TRAILING] > 0.0:
+        happened |= walk_adverse(account, bar, rules, taker, scale)
+    if rules[at.TAKE_PROFIT] > 0.0:
+        happened |= take_profits(account, bar, rules, maker)
 
     paid = 0.0
-    borrowed = -cash if cash < 0.0 else 0.0
     for n in range(assets):
-        value = holdings[b, n, UNITS] * fill[k, n]
-        paid += carry[k, n] * value
-        if value < 0.0:
-            borrowed -= value
-    interest = rules[BORROW] * years[k] * borrowed
-    cash -= paid + interest
+        paid += bar[n, at.PAYS] * account[at.HOLDINGS + at.PER_ASSET * n + at.UNITS] * bar[n, at.CLOSE]
+    account[at.CASH] -= interest + paid
+    account[at.INTEREST] += interest
+    account[at.CARRY] += paid
 
-    equity = cash
+    equity = account[at.CASH]
     for n in range(assets):
-        equity += holdings[b, n, UNITS] * mark[k + 1, n]
-    share = equity / start
-    log_equity = np.log(share if share > SMALLEST_SHARE else SMALLEST_SHARE)
-    reward = log_equity - money[b, LOG_EQUITY]
-
-    money[b, CASH] = cash
-    money[b, EQUITY] = equity
-    if equity > money[b, PEAK]:
-        money[b, PEAK] = equity
-    money[b, LOG_EQUITY] = log_equity
-    money[b, TURNOVER] = traded / before if traded > 0.0 else 0.0
-    money[b, FEES] += fees
-    money[b, SLIPPAGE] += slippage
-    money[b, CARRY] += paid
-    money[b, INTEREST] += interest
-    money[b, TRADED] += traded
-    return reward, before <= ruin_level or equity <= ruin_level
-
-
-@rule
-def open_account(b, money, holdings, rules):
-    """All cash, nothing held, every total at zero."""
-    for column in range(money.shape[1]):
-        money[b, column] = 0.0
-    for column in (CASH, EQUITY, PEAK, START):
-        money[b, column] = rules[CAPITAL]
-    for n in range(holdings.shape[1]):
-        for column in range(holdings.shape[2]):
-            holdings[b, n, column] = 0.0
-
-
-@rule
-def clip(x, low, high):
-    return min(max(x, low), high)
-
-
-@rule
-def write_account(b, money, holdings, last_price, remaining, out):
-    """Fill row `b` of `out` (B, 3N + 4) float32 in the order of `account_names`."""
-    assets = holdings.shape[1]
-    equity = money[b, EQUITY]
-    for n in range(assets):
-        units, entry = holdings[b, n, UNITS], holdings[b, n, ENTRY]
-        weight = units * last_price[n] / equity if equity > 0.0 else 0.0
-        gain = 0.0
+        h = at.HOLDINGS + at.PER_ASSET * n
+        units = account[h + at.UNITS]
+        equity += units * bar[n, at.CLOSE]
         if units != 0.0:
-            gain = last_price[n] / entry - 1.0 if units > 0.0 else 1.0 - last_price[n] / entry
-        out[b, n] = clip(weight, -ACCOUNT_BOUND, ACCOUNT_BOUND)
-        out[b, assets + n] = clip(gain, -ACCOUNT_BOUND, ACCOUNT_BOUND)
-        out[b, 2 * assets + n] = holdings[b, n, HELD] / (holdings[b, n, HELD] + 24.0)
-    at = 3 * assets
-    out[b, at] = clip(1.0 - equity / money[b, PEAK], 0.0, 1.0)
-    out[b, at + 1] = money[b, LOG_EQUITY]
-    out[b, at + 2] = clip(money[b, TURNOVER], 0.0, ACCOUNT_BOUND)
-    out[b, at + 3] = remaining
+            account[h + at.HELD] += 1.0
+            if units > 0.0:
+                account[h + at.BEST] = max(account[h + at.BEST], bar[n, at.HIGH])
+            else:
+                account[h + at.BEST] = min(account[h + at.BEST], bar[n, at.LOW])
+    account[at.EQUITY] = equity
+    account[at.PEAK] = max(account[at.PEAK], equity)
+    account[at.STOP_PEAK] = max(account[at.STOP_PEAK], equity)
+    if len(tiers) > 0:
+        account[volumes + int(bar[0, at.DAY]) % at.DAYS] += account[at.TRADED] - traded
+    account[at.HAPPENED] = float(int(account[at.HAPPENED]) | happened)
+    return before, equity <= ruin_level
 
 
 @rule
-def hashed_start(stream, episode, choices):
-    """A start among `choices`: SplitMix64 (Steele, Lea, Flood 2014, figure 17) at position `episode` of `stream`."""
-    z = stream + np.uint64(episode + 1) * np.uint64(0x9E3779B97F4A7C15)
+def step_account(account, target, work, bars, decisions, rules, terms, tiers):
+    """One step of one account, from its decision to the next. Returns (row, reward, whether the account has ended)."""
+    assets = bars.shape[1]
+    wish, value, order = work[0], work[1], work[2]
+    k = int(account[at.DECISION])
+    row, following = decisions[k, 0], decisions[k + 1, 0]
+    volumes = at.HOLDINGS + 2 * at.PER_ASSET * assets
+    queue = volumes + (at.DAYS if len(tiers) > 0 else 0)
+    last, last_growth, traded = account[at.EQUITY], account[at.LOG_EQUITY], account[at.TRADED]
+    drawdown = 1.0 - last / account[at.PEAK]
+    for f in range(at.HOLDINGS + at.PER_ASSET * assets, volumes):
+        account[f] = 0.0
+    account[at.HAPPENED] = float(decide(account, bars[row], target, wish, rules))
+
+    start_of_step = 0.0
+    for r in range(row + 1, following + 1):
+        before, ended = walk_bar(account, bars[r], wish, value, order, r == row + 1, rules, terms, tiers, volumes,
+                                 queue)
+        account[at.BARS] += 1.0
+        if r == row + 1:
+            start_of_step = before
+        if ended:
+            break
+    account[at.TURNOVER] = (account[at.TRADED] - traded) / start_of_step if account[at.TRADED] > traded else 0.0
+    share = account[at.EQUITY] / account[at.START]
+    account[at.LOG_EQUITY] = np.log(share if share > SMALLEST_SHARE else SMALLEST_SHARE)
+    growth = account[at.LOG_EQUITY] - last_growth
+    account[at.DECISION] = k + 1.0
+    account[at.AGE] += 1.0
+    return following, reward_of(account, last, account[at.EQUITY], growth, drawdown, rules), ended
+
+
+@rule
+def hashed(stream, episode):
+    """Sixty-four random bits: SplitMix64 (Steele, Lea, Flood 2014, figure 17) at position `episode` of `stream`."""
+    z = np.uint64(stream) + np.uint64(episode + 1.0) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.int64((z ^ (z >> np.uint64(31))) % np.uint64(choices))
+    return z ^ (z >> np.uint64(31))
 
 
 @rule
-def open_episode(b, chosen, starts, length, streams, money, holdings, clock, decision_rows, mark, rules, rows,
-                 observed):
-    """Put account `b` at decision `chosen`, or, if that is -1, at the next start of its own stream."""
-    start = chosen if chosen >= 0 else hashed_start(streams[b], clock[b, EPISODES], starts)
-    clock[b, DECISION] = start
-    clock[b, AGE] = 0
-    clock[b, LENGTH] = min(length, len(decision_rows) - 1 - start)
-    clock[b, EPISODES] += 1
-    open_account(b, money, holdings, rules)
-    rows[b] = decision_rows[start]
-    write_account(b, money, holdings, mark[start], 1.0, observed)
+def open_episode(account, chosen, bars, decisions, starts, length, rules, tiers):
+    """All cash at decision `chosen`, or, if that is -1, at the next start of the account's own stream."""
+    assets = bars.shape[1]
+    stream, episodes = account[at.STREAM], account[at.EPISODES]
+    bits = hashed(stream, episodes)
+    if chosen < 0:
+        place = np.int64(bits % np.uint64(len(starts)))
+        if rules[at.SEQUENTIAL] > 0.0:  # one after the other, from where the stream says
+            place = np.int64(hashed(stream, -1.0) % np.uint64(len(starts)) + np.uint64(episodes)) % len(starts)
+        chosen = starts[place]
+    for column in range(len(account)):
+        account[column] = 0.0
+    account[at.STREAM], account[at.EPISODES] = stream, episodes + 1.0
+    account[at.CASH] = account[at.EQUITY] = account[at.PEAK] = account[at.START] = rules[at.CAPITAL]
+    account[at.STOP_PEAK] = rules[at.CAPITAL]
+    share = np.float64(bits >> np.uint64(11)) / 9007199254740992.0
+    account[at.COST_SCALE] = rules[at.SCALE_LOW] + share * (rules[at.SCALE_HIGH] - rules[at.SCALE_LOW])
+    account[at.DECISION] = chosen
+    account[at.LENGTH] = min(length, decisions[chosen, 1] - chosen)
+    queue = at.HOLDINGS + 2 * at.PER_ASSET * assets + (at.DAYS if len(tiers) > 0 else 0)
+    for slot in range(queue, queue + int(rules[at.LATENCY]) * assets):
+        account[slot] = np.nan
+    return decisions[chosen, 0]
 
 
 @loop
-def reset_accounts(chosen, starts, length, streams, money, holdings, clock, decision_rows, mark, rules, rows, observed):
-    for b in range(len(rows)):
-        open_episode(b, chosen[b], starts, length, streams, money, holdings, clock, decision_rows, mark, rules, rows,
-                     observed)
+def reset_accounts(chosen, state, outcome, observed, bars, decisions, starts, length, rules, tiers):
+    for b in range(len(state)):
+        row = open_episode(state[b], chosen[b], bars, decisions, starts, length, rules, tiers)
+        show_account(state[b], bars[row], observed[b])
+        outcome[:, b] = 0.0
+        outcome[at.ROW, b] = row
 
 
 @loop
-def step_accounts(target, autoreset, starts, length, streams, money, holdings, clock, decision_rows, fill, mark, carry,
-                  years, rules, rows, observed, reward, terminated, truncated, final_rows, final_observed, final_money):
-    """One step of every account; with `autoreset`, one that is done is opened anew and its end kept in `final_*`."""
-    for b in range(len(rows)):
-        k = clock[b, DECISION]
-        if k + 1 >= len(decision_rows):
+def step_accounts(first, last, target, state, outcome, observed, final, final_observed, autoreset, bars, decisions,
+                  starts, length, rules, terms, tiers):
+    """One step of accounts `first` to `last`; with `autoreset`, one that is done is opened anew and its end kept."""
+    space = np.empty((3, bars.shape[1]))
+    work, target, state, outcome = borrowed(space), borrowed(target), borrowed(state), borrowed(outcome)
+    observed, final, final_observed = borrowed(observed), borrowed(final), borrowed(final_observed)
+    bars, decisions, starts = borrowed(bars), borrowed(decisions), borrowed(starts)
+    rules, terms, tiers = borrowed(rules), borrowed(terms), borrowed(tiers)
+    for b in range(first, last):
+        account = state[b]
+        k = int(account[at.DECISION])
+        if account[at.ENDED] > 0.0:  # ruined and not opened anew: nothing moves any more
+            outcome[at.REWARD, b] = 0.0
+            continue
+        if k >= decisions[k, 1]:
             raise IndexError("the span is over: reset the engine before the next step")
-        reward[b], ruined = trade_and_mark(b, k, target, money, holdings, fill, mark, carry, years, rules)
-        clock[b, DECISION] = k + 1
-        clock[b, AGE] += 1
-        rows[b] = decision_rows[k + 1]
-        remaining = 1.0 - clock[b, AGE] / clock[b, LENGTH]
-        write_account(b, money, holdings, mark[k + 1], remaining, observed)
-        terminated[b] = ruined
-        truncated[b] = not ruined and clock[b, AGE] >= clock[b, LENGTH]
-        if (terminated[b] or truncated[b]) and autoreset:
-            final_rows[b] = rows[b]
+        row, reward, ended = step_account(account, target[b], work, bars, decisions, rules, terms, tiers)
+        account[at.ENDED] = 1.0 if ended else 0.0
+        done = ended or account[at.AGE] >= account[at.LENGTH]
+        outcome[at.ROW, b] = row
+        outcome[at.REWARD, b] = reward
+        outcome[at.TERMINATED, b] = 1.0 if ended else 0.0
+        outcome[at.TRUNCATED, b] = 1.0 if done and not ended else 0.0
+        show_account(account, bars[row], observed[b])
+        if autoreset and done:
+            final[b] = account
             final_observed[b] = observed[b]
-            final_money[b] = money[b]
-            open_episode(b, -1, starts, length, streams, money, holdings, clock, decision_rows, mark, rules, rows,
-                         observed)
-
-
-@loop
-def gather_windows(features, rows, window, out):
-    """Copy features[row - W + 1 : row + 1] of every account into `out` (B, W, N, F)."""
-    for b in range(len(rows)):
-        out[b] = features[rows[b] - window + 1 : rows[b] + 1]
+            row = open_episode(account, -1, bars, decisions, starts, length, rules, tiers)
+            outcome[at.ROW, b] = row
+            show_account(account, bars[row], observed[b])

@@ -1,149 +1,214 @@
 """`Engine`: B accounts on one market at once; the only place money moves.
 
-It walks *decisions*, not bars: decision `k` is the k-th row of the span on which a window fits. Its order fills at the
-open of the very next bar, and the account is marked at the close of decision `k + 1`'s row. Inside a segment that is
-one bar later. Across a gap the order fills at the first open after it, the position is held while a new window fills,
-and carry and interest run on: nothing knows beforehand that an exchange will go dark.
+It walks *decisions*: decision `k` is the k-th row of the span on which a window fits. Its order fills at the open of
+the very next bar, and the account is marked at the close of decision `k + 1`'s row. Inside a segment that is one bar
+later. Across a gap the order fills at the first open after it, and the bars on which a new window fills are walked one
+by one: stops, liquidation, funding and ruin happen there as anywhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from configs.errors import UserError
-from configs.registry import check_name
-from data.market import CLOSE, OPEN, Market
-from envs.account import EPISODES, reset_accounts, step_accounts
-from envs.actions import LevelActions, WeightActions
-from envs.execution import CostConfig
+from data.market import Market
+from envs import layout as at
+from envs.account import reset_accounts, step_accounts
+from envs.config import EnvConfig
+from envs.episodes import EpisodeConfig, allowed_starts, one_after_another
+from envs.execution import bar_table, terms_of
 from envs.observations import account_names
+from envs.risk import Outlook, weight_limits
 
-SECONDS_PER_YEAR = 365 * 24 * 3600
+CHANGING = ("state", "outcome", "observed", "final", "final_observed", "starts")
+FEWEST_PER_THREAD = 1024  # with fewer accounts, handing work over takes longer than doing it
 
-def account_seed(seed: int) -> np.uint64:
-    """A stream of its own for every integer seed.
+
+def account_seed(seed: int) -> float:
+    """A stream of its own for every integer seed, as a whole number below 2**53.
 
     Account `b` of a vector env seeded with `s` walks exactly the starts of a single env seeded with `s + b`: where its
     next episode starts is a hash of (its stream, how many episodes it has had), so no account needs a generator.
     """
-    return np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
-
-
-@dataclass(frozen=True)
-class EnvConfig:
-    costs: CostConfig = field(default_factory=CostConfig)
-    action: str = "levels"
-    """levels: choose one of a few target weights; weights: name the target weight itself"""
-    levels: tuple[float, ...] = (-1.0, 0.0, 1.0)
-    """target weights to choose from; leave the negative ones out for a long-only account"""
-    low: float = -1.0
-    """smallest target weight (action weights)"""
-    high: float = 1.0
-    """largest target weight (action weights)"""
-    gross: float = 1.0
-    """largest sum of absolute target weights; a wish for more is shrunk, all weights alike"""
-    capital: float = 10_000.0
-    """cash an account starts with"""
-    ruin: float = 0.05
-    """the account ends at or below this share of its capital"""
-    episode: int = 500
-    """steps of a training episode; evaluation walks the whole span once"""
-
-    def __post_init__(self) -> None:
-        check_name("env.action", self.action, ("levels", "weights"))
-        if self.capital <= 0 or not 0 < self.ruin < 1 or self.episode < 1:
-            raise UserError("env needs capital > 0, 0 < ruin < 1 and episode >= 1, found "
-                            f"{self.capital}, {self.ruin}, {self.episode}")
-        heaviest = max(map(abs, self.reach))
-        if heaviest > self.gross:
-            raise UserError(f"a weight of {heaviest:g} is more than env.gross {self.gross:g} allows; raise env.gross "
-                            "to trade with leverage, or lower the weight")
-        if self.gross * self.costs.per_unit > 0.5:
-            raise UserError(f"gross weights of {self.gross:g} at {self.costs.per_unit * 1e4:g} bps cost half the "
-                            "account per trade; lower env.gross or env.costs")
-
-    @property
-    def reach(self) -> tuple[float, float]:
-        """Smallest and largest weight of an asset that an action can ask for."""
-        return (min(self.levels), max(self.levels)) if self.action == "levels" else (self.low, self.high)
-
-    def actions(self, assets: int) -> LevelActions | WeightActions:
-        if self.action == "levels":
-            return LevelActions(self.levels, self.gross, assets)
-        return WeightActions(self.low, self.high, self.gross, assets)
+    return float(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(11))
 
 
 class Engine:
-    """B accounts over the decisions of one span.
+    """B accounts over the decisions of one span, or of several that no episode crosses.
 
     >>> engine = Engine(Market.flat(10), EnvConfig(), accounts=2, window=4)
     >>> engine.reset([0, 1])
     >>> engine.step(np.array([[1.0], [0.0]]))
-    >>> from envs.account import FEES
+    >>> from envs.layout import FEES
     >>> engine.rows.tolist(), engine.money[:, FEES].round(4).tolist()
     ([4, 4], [4.9975, 0.0])
     """
 
-    def __init__(self, market: Market, config: EnvConfig, accounts: int, window: int, rows: slice | None = None,
-                 random_start: bool = False, autoreset: bool = False) -> None:
+    def __init__(self, market: Market, config: EnvConfig, accounts: int, window: int,
+                 rows: slice | Sequence[slice] | None = None, random_start: bool = False, autoreset: bool = False,
+                 outlook: Outlook | None = None, threads: int = 1) -> None:
         self.market, self.config, self.window, self.accounts = market, config, window, accounts
-        self._lay_out_decisions(rows)
-        decisions = len(self.years)
-        self.length = min(config.episode, decisions) if random_start else decisions
-        self.starts = decisions - self.length + 1 if random_start else 1
+        self.random_start, self.autoreset = random_start, autoreset
+        self.spans = [rows or slice(None)] if rows is None or isinstance(rows, slice) else list(rows)
+        self.decisions = self._decisions()  # (K + 1, 2) row, and the last decision that an episode through it may reach
+        longest = int((self.decisions[:, 1] - np.arange(len(self.decisions))).max())
+        self.length = min(config.episode, longest) if random_start else longest
+        self.starts = self._starts(config.episodes) if random_start else np.zeros(1, np.int64)
 
         assets = len(market.assets)
-        costs = config.costs
-        self.rules = np.array([costs.fee_bps * 1e-4, costs.slip, costs.borrow_apr, costs.min_trade, config.ruin,
-                               config.capital])
-        self.money = np.zeros((accounts, 11))
-        self.holdings = np.zeros((accounts, assets, 3))
-        self.clock = np.zeros((accounts, 4), np.int64)
-        self.streams = np.zeros(accounts, np.uint64)
-        self.rows = np.zeros(accounts, np.int64)  # the row each account now decides on
+        self.bars = bar_table(market, config.costs, config.fill, weight_limits(market, config.risk, outlook))
+        self.rules, self.terms = config.rules(), terms_of(market, config.costs)
+        self.tiers = np.array(config.costs.tiers, float).reshape(-1, 3) * (1.0, 1e-4, 1e-4)
+        self.state = np.zeros((accounts, at.width(assets, len(self.tiers), config.latency)))
+        self.outcome = np.zeros((4, accounts))
         self.observed = np.zeros((accounts, len(account_names(market.assets))), np.float32)
-        self.reward = np.zeros(accounts)
-        self.terminated = np.zeros(accounts, np.bool_)
-        self.truncated = np.zeros(accounts, np.bool_)
-        # what the step ended on, before an account that is done was opened anew
-        self.final_rows = np.zeros(accounts, np.int64)
+        # what an episode ended on, before the account was opened anew
+        self.final = np.zeros_like(self.state)
         self.final_observed = np.zeros_like(self.observed)
-        self.final_money = np.zeros_like(self.money)
-        # the arrays are allocated once and stay, so the compiled loop's arguments are gathered once
-        self._step_arguments = (
-            autoreset, self.starts, self.length, self.streams, self.money, self.holdings, self.clock,
-            self.decision_rows, self.fill, self.mark, self.carry, self.years, self.rules, self.rows, self.observed,
-            self.reward, self.terminated, self.truncated, self.final_rows, self.final_observed, self.final_money,
+        self.threads = min(threads, max(accounts // FEWEST_PER_THREAD, 1))
+        self._pool: ThreadPoolExecutor | None = None
+        self._bind()
+
+    def _decisions(self) -> np.ndarray:
+        delay = self.config.observation_delay
+        found = [self.market.decision_rows(self.window + delay, span) for span in self.spans]
+        found = [rows for rows in found if len(rows) > 1]
+        if not found:
+            first, last, _ = self.spans[0].indices(len(self.market))
+            fits = len(self.market.decision_rows(self.window + delay, self.spans[0]))
+            raise UserError(f"too few rows: a window of {self.window + delay} bars fits on {fits} of rows {first} to "
+                            f"{last}, 2 are needed; give more data or a smaller window")
+        ends = np.cumsum([len(rows) for rows in found]) - 1
+        last_of = np.repeat(ends, [len(rows) for rows in found])
+        return np.stack([np.concatenate(found), last_of], axis=1).astype(np.int64)
+
+    def _starts(self, episodes: EpisodeConfig) -> np.ndarray:
+        starts = allowed_starts(self.market, self.decisions[:, 0], self.length, episodes, self.spans)
+        return one_after_another(starts, self.length) if episodes.order == "sequential" else starts
+
+    def _bind(self) -> None:
+        """Views into the accounts, and the compiled loop's arguments, gathered once."""
+        state, assets = self.state, len(self.market.assets)
+        held = at.HOLDINGS + at.PER_ASSET * assets
+        self.money = state[:, : at.MONEY]
+        self.holdings = state[:, at.HOLDINGS : held].reshape(self.accounts, assets, at.PER_ASSET)
+        self.fills = state[:, held : held + at.PER_ASSET * assets].reshape(self.accounts, assets, at.PER_ASSET)
+        self.reward = self.outcome[at.REWARD]
+        self._step_arguments: tuple[Any, ...] = (
+            self.state, self.outcome, self.observed, self.final, self.final_observed, self.autoreset, self.bars,
+            self.decisions, self.starts, self.length, self.rules, self.terms, self.tiers,
         )
 
-    def _lay_out_decisions(self, rows: slice | None) -> None:
-        market = self.market
-        every = market.decision_rows(self.window, rows)
-        if len(every) < 2:
-            first, last, _ = (rows or slice(None)).indices(len(market))
-            raise UserError(f"too few rows: a window of {self.window} bars fits on {len(every)} of rows {first} to "
-                            f"{last}, 2 are needed; give more data or a smaller window")
-        now, following = every[:-1], every[1:]
-        paid = np.concatenate([np.zeros_like(market.carry[:1]), np.cumsum(market.carry, axis=0)])
-        self.decision_rows = every  # (K + 1,)
-        self.fill = np.ascontiguousarray(market.prices[now + 1, :, OPEN])  # (K, N)
-        self.mark = np.ascontiguousarray(market.prices[every, :, CLOSE])  # (K + 1, N)
-        self.carry = paid[following + 1] - paid[now + 1]  # (K, N)
-        self.years = (market.time[following] - market.time[now]) / np.timedelta64(1, "s") / SECONDS_PER_YEAR  # (K,)
+    @property
+    def rows(self) -> np.ndarray:
+        """(B,) int64 row that each account now decides on."""
+        return self.outcome[at.ROW].astype(np.int64)
 
-    def reset(self, seeds: list[int] | None = None, starts: np.ndarray | None = None) -> None:
+    @property
+    def shown(self) -> np.ndarray:
+        """(B,) int64 row of the newest bar that each account is shown."""
+        return self.rows - self.config.observation_delay
+
+    @property
+    def terminated(self) -> np.ndarray:
+        """(B,) the account was ruined in the last step."""
+        return self.outcome[at.TERMINATED] > 0
+
+    @property
+    def truncated(self) -> np.ndarray:
+        """(B,) the last step was the last of its episode."""
+        return self.outcome[at.TRUNCATED] > 0
+
+    @property
+    def events(self) -> np.ndarray:
+        """(B,) int64 bits of what happened in the last step; `envs.layout.happened` names them."""
+        return self.state[:, at.HAPPENED].astype(np.int64)
+
+    @property
+    def final_shown(self) -> np.ndarray:
+        """(B,) int64 row of the newest bar that each account was shown at the end of its last episode."""
+        return self.decisions[self.final[:, at.DECISION].astype(np.int64), 0] - self.config.observation_delay
+
+    def weights(self) -> np.ndarray:
+        """(B, N) value of each position over equity, at the last close."""
+        value = self.holdings[:, :, at.UNITS] * self.bars[self.rows, :, at.CLOSE]
+        equity = self.money[:, at.EQUITY, None]
+        return np.divide(value, equity, out=np.zeros_like(value), where=equity > 0)
+
+    def tradeable(self) -> np.ndarray:
+        """(B, N) whether the asset has a bar, volume and features on the row that is decided on."""
+        return self.bars[self.rows, :, at.TRADEABLE] > 0
+
+    @property
+    def years(self) -> np.ndarray:
+        """(K,) time from each decision to the next."""
+        gone = np.cumsum(self.bars[:, 0, at.YEARS])[self.decisions[:, 0]]
+        return np.diff(gone)
+
+    @property
+    def steps(self) -> int:
+        """Steps from the first decision to the last."""
+        return len(self.decisions) - 1
+
+    def reset(self, seeds: Sequence[int] | None = None, starts: np.ndarray | None = None) -> None:
         """Open every account: with `seeds` its stream starts over, without it goes on; `starts` names decisions."""
         if seeds is not None:
-            self.streams[:] = [account_seed(seed) for seed in seeds]
-            self.clock[:, EPISODES] = 0
-        if starts is not None and not ((starts >= 0) & (starts < len(self.years))).all():
-            raise UserError(f"an episode can start at decisions 0 to {len(self.years) - 1}, found {starts.tolist()}")
+            self.state[:, at.STREAM] = [account_seed(seed) for seed in seeds]
+            self.state[:, at.EPISODES] = 0
+        last = None if starts is None else self.decisions[starts % len(self.decisions), 1]
+        if starts is not None and not ((starts >= 0) & (starts < last)).all():
+            raise UserError(f"an episode can start at decisions 0 to {self.steps - 1}, found {starts.tolist()}")
         chosen = np.full(self.accounts, -1) if starts is None else starts.astype(np.int64)
-        reset_accounts(chosen, self.starts, self.length, self.streams, self.money, self.holdings, self.clock,
-                       self.decision_rows, self.mark, self.rules, self.rows, self.observed)
+        reset_accounts(chosen, self.state, self.outcome, self.observed, self.bars, self.decisions, self.starts,
+                       self.length, self.rules, self.tiers)
 
     def step(self, target: np.ndarray) -> None:
-        """Trade every account to its `target` (B, N) weights; the results stand in the engine's arrays."""
-        step_accounts(target, *self._step_arguments)
+        """Trade every account to its `target` (B, N) weights, NaN to leave one as it is; the arrays hold the rest."""
+        if self.threads > 1:
+            self._side_by_side(target)
+        else:
+            step_accounts(0, self.accounts, target, *self._step_arguments)
+
+    def _side_by_side(self, target: np.ndarray) -> None:
+        """The accounts in as many parts as there are threads, the last one here."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads - 1, "accounts")
+        borders = np.linspace(0, self.accounts, self.threads + 1).astype(int).tolist()
+        *others, own = pairwise(borders)
+        parts = [self._pool.submit(step_accounts, first, last, target, *self._step_arguments)
+                 for first, last in others]
+        step_accounts(*own, target, *self._step_arguments)
+        for part in parts:
+            part.result()
+
+    def practise(self, band: tuple[float, float]) -> None:
+        """From now on, new episodes start where trailing volatility is within these percentiles (a curriculum)."""
+        self.starts = self._starts(replace(self.config.episodes, band=band))
+        self._bind()
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Everything that changes, copied: `set_state` of an engine made alike goes on from here to the last bit."""
+        return {name: getattr(self, name).copy() for name in CHANGING}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        for name in CHANGING[:-1]:
+            if state[name].shape != getattr(self, name).shape:
+                raise UserError(f"this state has {name} of shape {state[name].shape}, the engine "
+                                f"{getattr(self, name).shape}: it belongs to another market or config")
+            getattr(self, name)[:] = state[name]
+        self.starts = state["starts"].copy()
+        self._bind()
+
+    def __getstate__(self) -> dict[str, Any]:
+        derived = ("_pool", "_step_arguments", "money", "holdings", "fills", "reward")
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _pool=None)
+        self._bind()

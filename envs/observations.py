@@ -1,17 +1,26 @@
-"""The spaces of an observation, and the names of the account's numbers."""
+"""What is shown: the spaces of an observation, and the numbers of the account with their names."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from gymnasium import spaces
 
 from configs.errors import UserError
+from configs.registry import check_name
 from data.market import Market
-from envs.account import ACCOUNT_BOUND
+from envs import layout as at
+from envs.compiled import loop, rule
 
+if TYPE_CHECKING:
+    from envs.engine import Engine
+
+OBSERVATIONS = ("window", "row")
+ACCOUNT_BOUND = 20.0  # what an account shows of itself is cut here
 FEATURE_BOUND = 100.0  # finite, so that checkers and samplers see a sane range; scaled features stay far inside
 
-PER_ASSET = ("weight", "unrealised", "held")
+PER_ASSET = ("weight", "unrealised", "held", "tradeable")
 PER_ACCOUNT = ("drawdown", "log_equity", "turnover", "remaining")
 
 
@@ -21,13 +30,14 @@ def account_names(assets: tuple[str, ...]) -> tuple[str, ...]:
     - `weight:A`      value of the position over equity, at the last close
     - `unrealised:A`  profit of the open position over what it was entered at; positive when a short has gained
     - `held:A`        bars / (bars + 24), of the bars that the position has been held
+    - `tradeable:A`   1 if the asset has a bar and features on this row, else 0
     - `drawdown`      1 - equity / highest equity
     - `log_equity`    log(equity / starting equity)
     - `turnover`      value traded over equity, in the last step
     - `remaining`     share of the episode that is left
 
     >>> account_names(("BTC",))
-    ('weight:BTC', 'unrealised:BTC', 'held:BTC', 'drawdown', 'log_equity', 'turnover', 'remaining')
+    ('weight:BTC', 'unrealised:BTC', 'held:BTC', 'tradeable:BTC', 'drawdown', 'log_equity', 'turnover', 'remaining')
     """
     return tuple(f"{name}:{asset}" for name in PER_ASSET for asset in assets) + PER_ACCOUNT
 
@@ -53,3 +63,55 @@ def row_space(market: Market) -> spaces.Box:
     return spaces.Box(0, len(market) - 1, (1,), np.int32)
 
 
+def observation_space(engine: Engine, observation: str) -> spaces.Dict:
+    """`Dict(market, account)` or `Dict(row, account)`."""
+    check_name("observation", observation, OBSERVATIONS)
+    account = account_space(engine.market)
+    if observation == "row":
+        return spaces.Dict({"row": row_space(engine.market), "account": account})
+    return spaces.Dict({"market": market_space(engine.market, engine.window), "account": account})
+
+
+def observe(engine: Engine, observation: str, rows: np.ndarray, account: np.ndarray) -> dict[str, np.ndarray]:
+    """Fresh arrays with a leading axis of accounts; never views of the engine's own, which the next step overwrites."""
+    if observation == "row":
+        return {"row": rows.astype(np.int32)[:, None], "account": account.copy()}
+    features = engine.market.features
+    windows = np.empty((len(rows), engine.window, *features.shape[1:]), np.float32)  # (B, W, N, F)
+    gather_windows(features, rows, engine.window, windows)
+    return {"market": windows[:, :, 0] if features.shape[1] == 1 else windows, "account": account.copy()}
+
+
+@rule
+def clip(x, low, high):
+    return min(max(x, low), high)
+
+
+@rule
+def show_account(account, bar, out):
+    """Fill `out` (4 N + 4,) float32 in the order of `account_names`."""
+    assets = len(bar)
+    equity = account[at.EQUITY]
+    for n in range(assets):
+        h = at.HOLDINGS + at.PER_ASSET * n
+        units, close = account[h + at.UNITS], bar[n, at.CLOSE]
+        weight = gain = 0.0
+        if units != 0.0:
+            weight = units * close / equity if equity > 0.0 else 0.0
+            gain = close / account[h + at.ENTRY] - 1.0
+            gain = gain if units > 0.0 else -gain
+        out[n] = clip(weight, -ACCOUNT_BOUND, ACCOUNT_BOUND)
+        out[assets + n] = clip(gain, -ACCOUNT_BOUND, ACCOUNT_BOUND)
+        out[2 * assets + n] = account[h + at.HELD] / (account[h + at.HELD] + 24.0)
+        out[3 * assets + n] = bar[n, at.TRADEABLE]
+    out[4 * assets] = clip(1.0 - equity / account[at.PEAK], 0.0, 1.0)
+    out[4 * assets + 1] = account[at.LOG_EQUITY]
+    out[4 * assets + 2] = clip(account[at.TURNOVER], 0.0, ACCOUNT_BOUND)
+    out[4 * assets + 3] = 1.0 - account[at.AGE] / account[at.LENGTH]
+
+
+@loop
+def gather_windows(features, rows, window, out):
+    """Copy features[row - W + 1 : row + 1] of every account into `out` (B, W, N, F)."""
+    for b in range(len(rows)):
+        out[b] = features[rows[b] - window + 1 : rows[b] + 1]

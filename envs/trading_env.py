@@ -2,59 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 
 from configs.errors import UserError
-from configs.registry import check_name
 from data.dataset import DataConfig, Dataset, load_dataset
-from data.market import CLOSE, Market
+from data.market import Market
 from data.simulator.config import SimulatorConfig
-from envs.account import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, TURNOVER, gather_windows
+from envs import layout as at
 from envs.engine import Engine, EnvConfig
-from envs.observations import account_names, account_space, market_space, row_space
+from envs.observations import observation_space
+from envs.recording import Recorder
+from envs.render import ansi, picture
+from envs.risk import Outlook
 
-OBSERVATIONS = ("window", "row")
-MONEY_IN_INFO = {"equity": EQUITY, "turnover": TURNOVER, "fees": FEES, "slippage": SLIPPAGE, "carry": CARRY,
-                 "interest": INTEREST}
+MONEY_IN_INFO = {"equity": at.EQUITY, "turnover": at.TURNOVER, "fees": at.FEES, "slippage": at.SLIPPAGE,
+                 "carry": at.CARRY, "interest": at.INTEREST}
+_MONEY = slice(at.EQUITY, at.INTEREST + 1)
+_COLUMNS = [(name, column - at.EQUITY) for name, column in MONEY_IN_INFO.items()]
 
 
-@lru_cache(maxsize=1)
-def bundled_dataset() -> Dataset:
+@lru_cache(maxsize=2)
+def bundled_dataset(assets: tuple[str, ...]) -> Dataset:
     """The simulated market that an env trades when it is given none: 10,000 hourly bars, the same each time."""
-    return load_dataset(DataConfig(simulator=SimulatorConfig(bars=10_000)))
+    return load_dataset(DataConfig(simulator=SimulatorConfig(bars=10_000, assets=assets)))
 
 
-def trading_engine(market: Market | None, window: int, rows: slice | None, config: EnvConfig | None, accounts: int,
-                   random_start: bool, autoreset: bool) -> Engine:
-    """The engine behind an env; without a market, the training rows of the bundled one."""
-    if market is None:
-        dataset = bundled_dataset()
-        market, rows = dataset.market, rows or dataset.split.train
-    return Engine(market, config or EnvConfig(), accounts, window, rows, random_start, autoreset)
-
-
-def observation_space(engine: Engine, observation: str) -> spaces.Dict:
-    """`Dict(market, account)` or `Dict(row, account)`."""
-    check_name("observation", observation, OBSERVATIONS)
-    account = account_space(engine.market)
-    if observation == "row":
-        return spaces.Dict({"row": row_space(engine.market), "account": account})
-    return spaces.Dict({"market": market_space(engine.market, engine.window), "account": account})
-
-
-def observe(engine: Engine, observation: str, rows: np.ndarray, account: np.ndarray) -> dict[str, np.ndarray]:
-    """Fresh arrays with a leading axis of accounts; never views of the engine's own, which the next step overwrites."""
-    if observation == "row":
-        return {"row": rows.astype(np.int32)[:, None], "account": account.copy()}
-    features = engine.market.features
-    windows = np.empty((len(rows), engine.window, *features.shape[1:]), np.float32)  # (B, W, N, F)
-    gather_windows(features, rows, engine.window, windows)
-    return {"market": windows[:, :, 0] if features.shape[1] == 1 else windows, "account": account.copy()}
+def bundled(market: Market | None, rows: slice | Sequence[slice] | None, assets: tuple[str, ...]
+            ) -> tuple[Market, slice | Sequence[slice] | None]:
+    """The market given, or the training rows of the bundled one."""
+    if market is not None:
+        return market, rows
+    dataset = bundled_dataset(assets)
+    return dataset.market, rows or dataset.split.train
 
 
 class TradingEnv(gym.Env[Any, Any]):
@@ -68,28 +52,36 @@ class TradingEnv(gym.Env[Any, Any]):
     has just closed; everything with `known_at <= close time of t` is visible, nothing else.
 
     Action space: `Discrete(len(levels))`, the number of a target weight in `config.levels` (short, flat, long); with
-    several assets `MultiDiscrete`. With `config.action="weights"` a `Box` of target weights. NaN or a number out of
-    range raises an error and trades nothing.
+    `config.action="steps"` `Discrete(3)`: hold, buy a step, sell a step; with several assets `MultiDiscrete`. With
+    `config.action="weights"` a `Box` of target weights. NaN or a number out of range raises an error and trades
+    nothing. `action_masks()` says which choices make sense, for MaskablePPO.
 
     Observation space: `Dict(market, account)`, `market` of shape (W, F) or (W, N, F); or, with `observation="row"`,
     `Dict(row, account)` where the row number stands for the window that ends on it. `account` holds the numbers that
     `envs.observations.account_names` names, in that order.
 
-    Rewards: log growth, log(equity at this close / equity at the last), after all costs.
+    Rewards: by default log growth, log(equity at this close / equity at the last), after all costs; `config.reward`
+    weighs other terms (`envs/rewards.py`).
 
     Starting state: all cash. With `random_start` a random row of the span, the same for the same seed; else the first
-    row on which a window fits. `reset(options={"start": k})` begins at decision `k`.
+    row on which a window fits. `reset(options={"start": k})` begins at decision `k`; `config.episodes` chooses among
+    the rows.
 
     Episode end: `terminated` when equity is at or below `config.ruin` of the capital (the loss is in that step's
     reward); `truncated` after `config.episode` steps or at the end of the span.
 
+    Info: equity, turnover of the step, totals of fees, slippage, carry and interest, and in `events` the names of what
+    the risk layer, a stop or a margin call did in the step (`envs.layout.EVENTS`).
+
     Arguments:
         market: what to trade; by default the training rows of a bundled simulated market.
         window: bars in an observation.
-        rows: the span to walk, e.g. `dataset.split.train`; by default all of it.
-        config: costs, actions, episode length.
+        rows: the span to walk, e.g. `dataset.split.train`, or several that no episode crosses; by default all of it.
+        config: costs, risk, margin, rewards, episodes, actions.
         observation: "window" or "row".
         random_start: episodes of `config.episode` steps from random rows (training), or the whole span (evaluation).
+        render_mode: "ansi" for a line, "rgb_array" for a picture; both keep the episode for `replay`.
+        outlook: forecasts for the sizes of `config.risk` that ask for one.
 
     Versions: v0, the first.
 
@@ -99,17 +91,21 @@ class TradingEnv(gym.Env[Any, Any]):
     ((8, 1), -0.000699855044317357)
     """
 
-    metadata = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012  gymnasium's own name and form
+    assets: ClassVar[tuple[str, ...]] = ("BTC",)  # of the bundled market
+    config: ClassVar[EnvConfig] = EnvConfig()  # where none is given
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}  # noqa: RUF012  gymnasium's own name and form
 
-    def __init__(self, market: Market | None = None, window: int = 48, rows: slice | None = None,
+    def __init__(self, market: Market | None = None, window: int = 48, rows: slice | Sequence[slice] | None = None,
                  config: EnvConfig | None = None, observation: str = "window", random_start: bool = True,
-                 render_mode: str | None = None) -> None:
-        self.engine = trading_engine(market, window, rows, config, 1, random_start, autoreset=False)
+                 render_mode: str | None = None, outlook: Outlook | None = None) -> None:
+        market, rows = bundled(market, rows, self.assets)
+        self.engine = Engine(market, config or self.config, 1, window, rows, random_start, outlook=outlook)
         self.observation, self.render_mode = observation, render_mode
         self.observation_space = observation_space(self.engine, observation)
-        self._actions = self.engine.config.actions(len(self.engine.market.assets))
+        self._actions = self.engine.config.actions(len(market.assets))
         self.action_space = self._actions.space
-        self._target = np.zeros((1, len(self.engine.market.assets)))
+        self._target = np.zeros((1, len(market.assets)))
+        self._recorder = Recorder(self.engine) if render_mode else None
         self._seeded = False
         self._running = False
 
@@ -121,34 +117,65 @@ class TradingEnv(gym.Env[Any, Any]):
         self._seeded = self._running = True
         starts = None if not options or "start" not in options else np.array([options["start"]])
         self.engine.reset(None if seed is None else [seed], starts)
-        return self._observe(), self._info()
+        if self._recorder:
+            self._recorder.begin()
+        return self._observe(int(self.engine.outcome[at.ROW, 0])), self._info()
 
     def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         if not self._running:
             raise UserError("the episode is over, or was never begun: call reset() before step()")
         engine = self.engine
-        self._actions.write(action, self._target)
+        self._actions.write(action, self._target, engine.weights)
         engine.step(self._target)
-        terminated, truncated = engine.terminated.item(), engine.truncated.item()
+        if self._recorder:
+            self._recorder.record(self._target[0])
+        row, reward, terminated, truncated = engine.outcome[:, 0].tolist()
         self._running = not (terminated or truncated)
-        return self._observe(), engine.reward.item(), terminated, truncated, self._info()
+        return self._observe(int(row)), reward, terminated > 0, truncated > 0, self._info()
 
-    def _observe(self) -> dict[str, np.ndarray]:
+    def _observe(self, row: int) -> dict[str, np.ndarray]:
         engine = self.engine
+        row -= engine.config.observation_delay
         if self.observation == "row":
-            return {"row": engine.rows.astype(np.int32), "account": engine.observed[0].copy()}
-        market = engine.market.window_at(engine.rows.item(), engine.window).copy()  # (W, N, F)
-        return {"market": market[:, 0] if market.shape[1] == 1 else market, "account": engine.observed[0].copy()}
+            return {"row": np.array([row], np.int32), "account": engine.observed[0].copy()}
+        market = engine.market.features[row - engine.window + 1 : row + 1]  # (W, N, F)
+        if market.shape[1] == 1:
+            market = market[:, 0]
+        return {"market": market.copy(), "account": engine.observed[0].copy()}
 
-    def _info(self) -> dict[str, float]:
-        money = self.engine.money[0].tolist()
-        return {name: money[column] for name, column in MONEY_IN_INFO.items()}
+    def _info(self) -> dict[str, Any]:
+        engine = self.engine
+        money = engine.money[0, _MONEY].tolist()
+        info: dict[str, Any] = {name: money[column] for name, column in _COLUMNS}
+        info["events"] = at.happened(int(engine.state[0, at.HAPPENED]))
+        return info
 
-    def render(self) -> str | None:
-        if self.render_mode is None:
+    def action_masks(self) -> np.ndarray:
+        """(choices,) bool: which actions make sense now, by the name that sb3-contrib's MaskablePPO looks for."""
+        return self._actions.masks(self.engine.weights(), self.engine.tradeable())[0]
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """The episode as it stands; `set_state` goes on from here to the last bit, in this env or in one made alike."""
+        return {**self.engine.get_state(), "running": np.array([self._running, self._seeded])}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """What is rendered begins here: pictures and replays of what came before are not in a state."""
+        self.engine.set_state(state)
+        self._running, self._seeded = state["running"].tolist()
+        if self._recorder:
+            self._recorder.begin()
+
+    def render(self) -> Any:
+        if self.render_mode == "ansi":
+            return ansi(self.engine, 0)
+        if self._recorder is None:
             return None
-        engine, row = self.engine, int(self.engine.rows[0])
-        names = account_names(engine.market.assets)
-        account = " ".join(f"{name} {value:.3f}" for name, value in zip(names, engine.observed[0]))
-        closes = " ".join(f"{a} {p:.2f}" for a, p in zip(engine.market.assets, engine.market.prices[row, :, CLOSE]))
-        return f"{engine.market.time[row]} {closes} equity {engine.money[0, EQUITY]:.2f} {account}"
+        return picture(self._recorder.recording())
+
+    def replay(self, path: str, title: str = "CoinArena") -> None:
+        """Write the episode so far as one HTML page that needs nothing else."""
+        if self._recorder is None:
+            raise UserError("nothing was recorded: make the env with render_mode='rgb_array' to replay its episodes")
+        from envs.replay import write_replay
+
+        write_replay(self._recorder.recording(), path, title)

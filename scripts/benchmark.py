@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py                 # everything, about eight minutes on two cores
     python scripts/benchmark.py --parts engine ppo
+    python scripts/benchmark.py --against-peers # other projects' environments instead; `make peers` installs them
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import platform
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import UseCounterAction
 
 from configs.errors import run_script
 from configs.loader import parse
@@ -32,6 +36,10 @@ class BenchmarkConfig:
     """rounds of each measurement; the median counts, the range stands beside it"""
     threads: int = 1
     """torch threads"""
+    against_peers: UseCounterAction[int] = 0  # a count is the one kind of setting that the parser takes without a value
+    """time our environments and the peers' on one market, in place of the parts"""
+    peers_python: Path = Path(".peers/bin/python")
+    """the Python that has the peers installed; they pin other versions than ours"""
 
     def __post_init__(self) -> None:
         for part in self.parts:
@@ -42,6 +50,9 @@ def main() -> None:
     config = parse(BenchmarkConfig, sys.argv[1:])
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, median of "
           f"{config.rounds} rounds (at most 3 for training and features), range in brackets")
+    if config.against_peers:
+        lookup("part", "peers", {"peers": "benchmarks.peers:compare_with_peers"})(config.rounds, config.peers_python)
+        return
     for part in config.parts:
         lookup("part", part, PARTS)(config.rounds, config.threads)
 

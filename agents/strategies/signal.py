@@ -15,9 +15,9 @@ import numpy as np
 from agents.policy import Observation
 from data.market import Market
 from encoders.forecast import Forecast
-from envs.account import LOG_EQUITY
 from envs.engine import Engine, EnvConfig
-from envs.trading_env import observe
+from envs.layout import LOG_EQUITY
+from envs.observations import observe
 
 ENTER_SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # of the validation rows that are not sure enough to enter
 EXIT_SHARES = (-0.5, 0.0, 0.25, 0.5, 0.8)  # of the threshold to enter; below 0 waits for the opposite view
@@ -67,8 +67,8 @@ def tuned(forecast: Forecast, market: Market, config: EnvConfig, window: int, ro
     engine = Engine(market, config, len(pairs), window, rows)
     engine.reset()
     ruined = np.zeros(len(pairs), bool)
-    for _ in range(len(engine.years)):
-        target, _ = policy.predict(observe(engine, "row", engine.rows, engine.observed))
+    for _ in range(engine.steps):
+        target, _ = policy.predict(observe(engine, "row", engine.shown, engine.observed))
         target[ruined] = 0.0
         engine.step(target)
         ruined |= engine.terminated

@@ -25,8 +25,8 @@ from encoders import ENCODERS
 from encoders.base import Encoder
 from encoders.batches import Windows
 from encoders.config import EncoderConfig
-from envs.account import EQUITY
 from envs.engine import Engine
+from envs.layout import EQUITY
 from tests.agents.audited import CONFIG, HONEST, LATER, RAW, columns_of, names_of
 from tests.agents.small import ENV, NET, WINDOW
 

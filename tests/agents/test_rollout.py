@@ -126,7 +126,7 @@ def test_a_ruined_contestant_stays_where_it_ended():
     assert (ruined.costs[end:] == 0).all()
     assert (ruined.turnover[end:] == 0).all()
     assert (ruined.weights[end:] == 0).all()
-    assert ruined.metrics.total_return < -0.99
+    assert ruined.metrics.total_return < -0.95  # the margin call came first
     np.testing.assert_array_equal(ruined.equity, tracks["short too"].equity)
     assert survivor.equity[-1] < survivor.equity.max()
     [alone] = compete({"long": Contestant(WeightTable(long))}, market, config, WINDOW, rows)

@@ -11,8 +11,8 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from agents.sb3_env import AccountsVecEnv
 from configs.errors import UserError
-from envs.account import EQUITY
 from envs.engine import EnvConfig
+from envs.layout import EQUITY
 from envs.vector_env import TradingVectorEnv
 from tests.envs.markets import market_of, random_market
 

@@ -55,6 +55,58 @@ def test_it_is_the_same_market_after_saving(tmp_path):
     assert spoilt(market, "prices", (7, 1, 3), 101.0).fingerprint != market.fingerprint
 
 
+def with_holes():
+    """Two assets, the second without a bar on rows 3 to 5 and with bars but no features on 6 and 7."""
+    market = Market.flat(20, ("A", "B"))
+    prices, features, absent = market.prices.copy(), np.ones_like(market.features), np.zeros((20, 2), bool)
+    prices[3:6, 1] = np.nan
+    absent[3:8, 1] = True
+    features[absent] = 0
+    return replace(market, prices=prices, features=features, absent=absent, spread=np.full((20, 2), 1e-4))
+
+
+def test_an_asset_may_be_absent_and_a_spread_given(tmp_path):
+    market = with_holes()
+    market.save(tmp_path / "m.npz")
+    loaded = Market.load(tmp_path / "m.npz")
+    assert loaded.fingerprint == market.fingerprint
+    np.testing.assert_array_equal(loaded.absent, market.absent)
+    np.testing.assert_array_equal(loaded.spread, market.spread)
+    part = market.slice(slice(4, 10))
+    assert part.absent[:, 1].tolist() == [True] * 4 + [False] * 2
+    assert part.spread.shape == (6, 2)
+    assert np.isnan(spoilt(market, "spread", (0, 0), np.nan).spread[0, 0])  # a quote may be missing
+    assert spoilt(market, "spread", (0, 0), 2e-4).fingerprint != market.fingerprint
+    whole = Market.flat(20, ("A", "B"))
+    assert len({whole.fingerprint, replace(whole, spread=np.zeros((20, 2))).fingerprint,
+                replace(whole, absent=np.zeros((20, 2), bool)).fingerprint}) == 3
+
+
+def test_what_a_market_without_holes_is_called_stays():
+    assert Market.flat(50, ("A", "B")).fingerprint == "3234914ba23e1070"  # kept embeddings are looked up by it
+
+
+@pytest.mark.parametrize(("name", "place", "value", "message"), [
+    ("prices", (3, 1, 0), 100.0, "row 3"),  # part of a bar
+    ("prices", (8, 1, 0), np.nan, "row 8"),  # no bar, and not absent
+    ("prices", (6, 1, 0), -1.0, "row 6"),  # absent for want of features: its prices are prices
+    ("features", (7, 1, 0), 0.5, "features must be 0 where an asset is absent, found 0.5"),
+    ("spread", (9, 0), np.inf, "row 9"),
+    ("spread", (9, 0), -1e-4, "spread must be a share, at least 0 and below 1, or NaN where it is unknown: row 9"),
+    ("spread", (9, 0), 1.0, "row 9"),
+])
+def test_what_is_absent_is_absent_whole(name, place, value, message):
+    with pytest.raises(UserError, match=message):
+        spoilt(with_holes(), name, place, value)
+
+
+@pytest.mark.parametrize("wrong", [{"absent": np.zeros((20, 2))}, {"absent": np.zeros((20, 1), bool)},
+                                   {"spread": np.zeros((19, 2))}, {"spread": np.zeros((20, 2), bool)}])
+def test_what_a_market_may_hold_has_its_shape_and_kind(wrong):
+    with pytest.raises(UserError, match="must be None or"):
+        replace(with_holes(), **wrong)
+
+
 @pytest.mark.parametrize("content", [None, b"nonsense"])
 def test_what_is_no_market_is_refused(tmp_path, content):
     path = tmp_path / "m.npz"

@@ -124,7 +124,7 @@ def test_window_ends_on_the_decision_row_and_the_order_fills_at_the_next_open():
     _, reward, *_ = env.step(2)
     _, _, _, close = market.prices[8, 0, :4]
     opened = market.prices[8, 0, 0]
-    expected = np.log(close / opened * (1 - 0) - market.carry[8, 0])
+    expected = np.log(close / opened * (1 - market.carry[8, 0]))
     assert reward == pytest.approx(expected, rel=1e-12)
 
 

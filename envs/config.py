@@ -1,0 +1,99 @@
+"""`EnvConfig`: everything that can be set about an environment, each part beside what it sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from configs.errors import UserError
+from configs.registry import check_name
+from envs import layout as at
+from envs.actions import ACTIONS, Actions
+from envs.episodes import EpisodeConfig
+from envs.execution import FILLS, CostConfig
+from envs.exits import MarginConfig
+from envs.rewards import RewardConfig
+from envs.risk import RiskConfig
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    costs: CostConfig = field(default_factory=CostConfig)
+    risk: RiskConfig = field(default_factory=RiskConfig)
+    margin: MarginConfig = field(default_factory=MarginConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    episodes: EpisodeConfig = field(default_factory=EpisodeConfig)
+    action: str = "levels"
+    """levels: choose one of a few target weights; steps: hold, buy or sell a step; weights: name the target weights"""
+    levels: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    """target weights to choose from; leave the negative ones out for a long-only account (action levels)"""
+    step: float = 0.25
+    """change of weight that buying or selling makes (action steps)"""
+    low: float = -1.0
+    """smallest target weight (actions steps and weights)"""
+    high: float = 1.0
+    """largest target weight (actions steps and weights)"""
+    gross: float = 1.0
+    """largest sum of absolute target weights, beyond 1 is leverage; a wish for more is shrunk, all weights alike"""
+    capital: float = 10_000.0
+    """cash an account starts with"""
+    ruin: float = 0.05
+    """the account ends at or below this share of its capital"""
+    episode: int = 500
+    """steps of a training episode; evaluation walks the whole span once"""
+    fill: str = "next_open"
+    """next_open: an order fills at the open of the bar after the decision; same_close: at the very close it was decided
+    on, which nobody can have (optimistic; reports say so)"""
+    latency: int = 0
+    """bars that an order is on its way before it fills"""
+    observation_delay: int = 0
+    """bars by which the market that is shown lags behind; the account is always the present one"""
+
+    def __post_init__(self) -> None:
+        check_name("env.action", self.action, ACTIONS)
+        check_name("env.fill", self.fill, FILLS)
+        if not self.capital > 0 or not 0 < self.ruin < 1 or self.episode < 1:
+            raise UserError("env needs capital > 0, 0 < ruin < 1 and episode >= 1, found "
+                            f"{self.capital}, {self.ruin}, {self.episode}")
+        if self.latency < 0 or self.observation_delay < 0:
+            raise UserError("env.latency and env.observation_delay are bars, at least 0, found "
+                            f"{self.latency} and {self.observation_delay}")
+        heaviest = max(map(abs, self.reach))
+        if heaviest > self.gross:
+            raise UserError(f"a weight of {heaviest:g} is more than env.gross {self.gross:g} allows; raise env.gross "
+                            "to trade with leverage, or lower the weight")
+        if self.gross * self.costs.per_unit > 0.5:
+            raise UserError(f"gross weights of {self.gross:g} at {self.costs.per_unit * 1e4:g} bps cost half the "
+                            "account per trade; lower env.gross or env.costs")
+        if self.gross * self.margin.maintenance >= 1:
+            raise UserError(f"gross weights of {self.gross:g} at a maintenance margin of {self.margin.maintenance:g} "
+                            "would be closed out at once; lower env.gross or env.margin.maintenance")
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Smallest and largest weight of an asset that an action can ask for."""
+        return (min(self.levels), max(self.levels)) if self.action == "levels" else (self.low, self.high)
+
+    def actions(self, assets: int) -> Actions:
+        return ACTIONS[self.action](self, assets)
+
+    def rules(self) -> np.ndarray:
+        """Every number that the compiled rules need, in the order of `envs.layout`."""
+        risk, costs, episodes = self.risk, self.costs, self.episodes
+        rules = np.zeros(at.RULES)
+        rules[[at.TAKER, at.MAKER]] = costs.fee_bps * 1e-4, costs.maker_bps * 1e-4
+        rules[[at.CASH_APR, at.MIN_NOTIONAL]] = costs.borrow_apr, costs.min_notional
+        rules[[at.RUIN, at.CAPITAL, at.LATENCY]] = self.ruin, self.capital, self.latency
+        rules[at.GROSS] = self.gross
+        rules[[at.NET, at.TURNOVER_LIMIT, at.MAX_WEIGHT]] = [cap or np.inf for cap in
+                                                             (risk.net, risk.turnover, risk.max_weight)]
+        rules[[at.NO_TRADE, at.STOP_LOSS, at.TAKE_PROFIT]] = risk.band, risk.stop_loss, risk.take_profit
+        rules[[at.TRAILING, at.DRAWDOWN, at.COOLDOWN]] = risk.trailing_stop, risk.drawdown_stop, risk.cooldown
+        rules[[at.MAINTENANCE, at.LIQUIDATION_FEE]] = (self.margin.maintenance,
+                                                       self.margin.liquidation_fee_bps * 1e-4)
+        rules[[at.SCALE_LOW, at.SCALE_HIGH]] = episodes.cost_scale
+        rules[at.SEQUENTIAL] = episodes.order == "sequential"
+        rules[at.OF_GROWTH : at.OF_TURNOVER + 1] = self.reward.weights
+        rules[[at.RATE, at.AVERSION]] = 1 / self.reward.memory, self.reward.aversion
+        return rules

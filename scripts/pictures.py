@@ -1,0 +1,93 @@
+"""Draw the README's pictures: what an episode looks like, and, where Chromium is installed, its replay.
+
+    python scripts/pictures.py                 # docs/pictures/*.png
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from configs.errors import run_script
+from configs.loader import parse
+
+if TYPE_CHECKING:
+    from envs.recording import Recording
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SIZES = {"replay": (1280, 800), "replay_phone": (500, 900)}  # headless Chromium makes no window narrower than 500
+
+
+@dataclass(frozen=True)
+class PicturesConfig:
+    """Draw the README's pictures."""
+
+    out: Path = Path("docs/pictures")
+    """folder of the pictures"""
+    steps: int = 600
+    """steps of the episodes shown"""
+
+
+def episode(portfolio: bool, steps: int) -> Recording:
+    """Momentum on the bundled market's test rows: sized by volatility; a stop and a take profit on a single asset."""
+    from itertools import islice
+
+    from agents.strategies.baselines import momentum
+    from envs.engine import Engine, EnvConfig
+    from envs.portfolio_env import PortfolioEnv
+    from envs.recording import Recorder
+    from envs.risk import RiskConfig
+    from envs.trading_env import TradingEnv, bundled_dataset
+
+    dataset = bundled_dataset((PortfolioEnv if portfolio else TradingEnv).assets)
+    risk = RiskConfig(volatility_target=0.4, stop_loss=0 if portfolio else 0.02, take_profit=0 if portfolio else 0.04)
+    engine = Engine(dataset.market, EnvConfig(action="weights", risk=risk), 1, 48, dataset.split.test)
+    policy = momentum(dataset.market)
+    engine.reset([0])
+    recorder = Recorder(engine)
+    for _ in islice(range(engine.steps), steps):
+        target, _ = policy.predict({"row": engine.rows[:, None]})
+        engine.step(target)
+        recorder.record(target[0])
+        if engine.terminated[0]:
+            break
+    return recorder.recording()
+
+
+def screenshot(browser: str, page: Path, out: Path, size: tuple[int, int]) -> None:
+    with tempfile.TemporaryDirectory() as profile:
+        subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={profile}",
+             f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=2000", f"--screenshot={out.resolve()}",
+             page.resolve().as_uri()], check=True, capture_output=True, timeout=120)
+
+
+def main() -> None:
+    config = parse(PicturesConfig, sys.argv[1:])
+
+    from matplotlib.image import imsave
+
+    from envs.render import picture
+    from envs.replay import write_replay
+
+    config.out.mkdir(parents=True, exist_ok=True)
+    one, several = episode(False, config.steps), episode(True, config.steps)
+    imsave(config.out / "episode.png", picture(one))
+    imsave(config.out / "portfolio.png", picture(several))
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser:
+        with tempfile.TemporaryDirectory() as folder:
+            write_replay(one, Path(folder) / "replay.html", "Momentum with stops, simulated market")
+            for name, size in SIZES.items():
+                screenshot(browser, Path(folder) / "replay.html", config.out / f"{name}.png", size)
+    print(f"{config.out}: {', '.join(sorted(path.name for path in config.out.glob('*.png')))}"
+          + ("" if browser else f"; no page was drawn, none of {', '.join(BROWSERS)} is installed"))
+
+
+if __name__ == "__main__":
+    run_script(main)
