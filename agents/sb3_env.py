@@ -51,7 +51,7 @@ class AccountsVecEnv(VecEnv):
 
     def step_wait(self):
         engine = self.engine
-        engine.step(self._target)
+        engine.advance(self._target)
         reward = (engine.reward * self.reward_scale).astype(np.float32)
         if not np.isfinite(reward).all():
             b = int(np.argmin(np.isfinite(reward)))

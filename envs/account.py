@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs import layout as at
-from envs.compiled import borrowed, loop, rule
+from envs.compiled import array_at, loop, rule
 from envs.exits import take_profits, walk_adverse
 from envs.observations import show_account
 from envs.orders import (
@@ -63,7 +63,7 @@ def fill_order(account, bar, n, units, order, taker, scale):
 
 
 @rule
-def trade(account, bar, wish, value, order, before, taker, scale, rules, terms):
+def trade(account, bar, wish, value, order, before, taker, scale, rules):
     """The orders of one bar, from wished weights to fills. Returns the events."""
     assets = len(bar)
     happened = cap_wishes(bar, wish, value, before, rules) | drop_small(wish, value, before, rules)
@@ -78,16 +78,22 @@ def trade(account, bar, wish, value, order, before, taker, scale, rules, terms):
     for n in range(assets):
         if order[n] != 0.0:
             held = account[at.HOLDINGS + at.PER_ASSET * n + at.UNITS]
-            units = units_of(bar, n, wish[n], order[n], value[n], held, terms)
+            units = units_of(bar, n, wish[n], order[n], value[n], held)
             if units != 0.0:
                 fill_order(account, bar, n, units, units * bar[n, at.FILL], taker, scale)
     return happened
 
 
 @rule
-def fees_of(account, bar, rules, tiers, volumes):
+def tiers_of(rules):
+    """How many fee tiers there are."""
+    return (len(rules) - at.RULES) // at.PER_TIER
+
+
+@rule
+def fees_of(account, bar, rules, volumes):
     """Taker and maker fee at this bar; with tiers, by what was traded in the last thirty days of UTC."""
-    if len(tiers) == 0:
+    if tiers_of(rules) == 0:
         return rules[at.TAKER], rules[at.MAKER]
     day = bar[0, at.DAY]
     gone = min(day - account[at.LAST_DAY], float(at.DAYS))
@@ -97,11 +103,11 @@ def fees_of(account, bar, rules, tiers, volumes):
     traded = 0.0
     for slot in range(at.DAYS):
         traded += account[volumes + slot]
-    taker, maker = tiers[0, 1], tiers[0, 2]
-    for tier in range(1, len(tiers)):
-        if traded >= tiers[tier, 0]:
-            taker, maker = tiers[tier, 1], tiers[tier, 2]
-    return taker, maker
+    reached = at.RULES
+    for tier in range(at.RULES + at.PER_TIER, len(rules), at.PER_TIER):
+        if traded >= rules[tier + at.FROM]:
+            reached = tier
+    return rules[reached + at.TIER_TAKER], rules[reached + at.TIER_MAKER]
 
 
 @rule
@@ -120,7 +126,7 @@ def due(account, wish, decided, latency, queue):
 
 
 @rule
-def walk_bar(account, bar, wish, value, order, decided, rules, terms, tiers, volumes, queue):
+def walk_bar(account, bar, wish, value, order, decided, rules, volumes, queue):
     """One bar. Returns (equity before, whether the account has ended)."""
     assets = len(bar)
     ruin_level = rules[at.RUIN] * account[at.START]
@@ -136,12 +142,12 @@ def walk_bar(account, bar, wish, value, order, decided, rules, terms, tiers, vol
         return before, True
 
     scale = account[at.COST_SCALE]
-    taker, maker = fees_of(account, bar, rules, tiers, volumes)
+    taker, maker = fees_of(account, bar, rules, volumes)
     taker, maker = taker * scale, maker * scale
     traded = account[at.TRADED]
     happened = 0
     if due(account, wish, decided, int(rules[at.LATENCY]), queue):
-        happened = trade(account, bar, wish, value, order, before, taker, scale, rules, terms)
+        happened = trade(account, bar, wish, value, order, before, taker, scale, rules)
 
     # on what is held after the order, whatever happens to it inside the bar
     cash = account[at.CASH]
@@ -150,7 +156,7 @@ def walk_bar(account, bar, wish, value, order, decided, rules, terms, tiers, vol
     for n in range(assets):
         units = account[at.HOLDINGS + at.PER_ASSET * n + at.UNITS]
         if units < 0.0:
-            interest -= terms[n, at.BORROW] * units * bar[n, at.FILL]
+            interest -= bar[n, at.BORROW] * units * bar[n, at.FILL]
             short = True
     interest *= bar[0, at.YEARS]
 
@@ -181,21 +187,21 @@ def walk_bar(account, bar, wish, value, order, decided, rules, terms, tiers, vol
     account[at.EQUITY] = equity
     account[at.PEAK] = max(account[at.PEAK], equity)
     account[at.STOP_PEAK] = max(account[at.STOP_PEAK], equity)
-    if len(tiers) > 0:
+    if tiers_of(rules) > 0:
         account[volumes + int(bar[0, at.DAY]) % at.DAYS] += account[at.TRADED] - traded
     account[at.HAPPENED] = float(int(account[at.HAPPENED]) | happened)
     return before, equity <= ruin_level
 
 
 @rule
-def step_account(account, target, work, bars, decisions, rules, terms, tiers):
+def step_account(account, work, bars, decisions, rules):
     """One step of one account, from its decision to the next. Returns (row, reward, whether the account has ended)."""
     assets = bars.shape[1]
-    wish, value, order = work[0], work[1], work[2]
+    wish, value, order, target = work[0], work[1], work[2], work[3]
     k = int(account[at.DECISION])
     row, following = decisions[k, 0], decisions[k + 1, 0]
     volumes = at.HOLDINGS + 2 * at.PER_ASSET * assets
-    queue = volumes + (at.DAYS if len(tiers) > 0 else 0)
+    queue = volumes + (at.DAYS if tiers_of(rules) > 0 else 0)
     last, last_growth, traded = account[at.EQUITY], account[at.LOG_EQUITY], account[at.TRADED]
     drawdown = 1.0 - last / account[at.PEAK]
     for f in range(at.HOLDINGS + at.PER_ASSET * assets, volumes):
@@ -204,8 +210,7 @@ def step_account(account, target, work, bars, decisions, rules, terms, tiers):
 
     start_of_step = 0.0
     for r in range(row + 1, following + 1):
-        before, ended = walk_bar(account, bars[r], wish, value, order, r == row + 1, rules, terms, tiers, volumes,
-                                 queue)
+        before, ended = walk_bar(account, bars[r], wish, value, order, r == row + 1, rules, volumes, queue)
         account[at.BARS] += 1.0
         if r == row + 1:
             start_of_step = before
@@ -230,7 +235,7 @@ def hashed(stream, episode):
 
 
 @rule
-def open_episode(account, chosen, bars, decisions, starts, length, rules, tiers):
+def open_episode(account, chosen, bars, decisions, starts, rules):
     """All cash at decision `chosen`, or, if that is -1, at the next start of the account's own stream."""
     assets = bars.shape[1]
     stream, episodes = account[at.STREAM], account[at.EPISODES]
@@ -248,50 +253,68 @@ def open_episode(account, chosen, bars, decisions, starts, length, rules, tiers)
     share = np.float64(bits >> np.uint64(11)) / 9007199254740992.0
     account[at.COST_SCALE] = rules[at.SCALE_LOW] + share * (rules[at.SCALE_HIGH] - rules[at.SCALE_LOW])
     account[at.DECISION] = chosen
-    account[at.LENGTH] = min(length, decisions[chosen, 1] - chosen)
-    queue = at.HOLDINGS + 2 * at.PER_ASSET * assets + (at.DAYS if len(tiers) > 0 else 0)
+    account[at.LENGTH] = min(rules[at.LONGEST], decisions[chosen, 1] - chosen)
+    queue = at.HOLDINGS + 2 * at.PER_ASSET * assets + (at.DAYS if tiers_of(rules) > 0 else 0)
     for slot in range(queue, queue + int(rules[at.LATENCY]) * assets):
         account[slot] = np.nan
     return decisions[chosen, 0]
 
 
+@rule
+def arrays_of(plan):
+    """The arrays of an engine, from their addresses and sizes in the order of `envs.layout`."""
+    accounts, wide = plan[at.ACCOUNTS], plan[at.WIDTH]
+    state = array_at(plan[at.STATE], (accounts, wide), np.float64)
+    outcome = array_at(plan[at.OUTCOME], (at.EVENT_BITS + 1, accounts), np.float64)
+    observed = array_at(plan[at.OBSERVED], (accounts, plan[at.SHOWN]), np.float32)
+    final = array_at(plan[at.FINAL], (accounts, wide), np.float64)
+    final_observed = array_at(plan[at.FINAL_OBSERVED], (accounts, plan[at.SHOWN]), np.float32)
+    bars = array_at(plan[at.BAR_TABLE], (plan[at.ROWS], plan[at.ASSETS], at.COLUMNS), np.float64)
+    decisions = array_at(plan[at.DECISIONS], (plan[at.CHOICES], 2), np.int64)
+    starts = array_at(plan[at.STARTS], (plan[at.OPENINGS],), np.int64)
+    rules = array_at(plan[at.RULE_LIST], (plan[at.RULE_COUNT],), np.float64)
+    return state, outcome, observed, final, final_observed, bars, decisions, starts, rules
+
+
 @loop
-def reset_accounts(chosen, state, outcome, observed, bars, decisions, starts, length, rules, tiers):
+def reset_accounts(chosen, plan):
+    state, outcome, observed, _, _, bars, decisions, starts, rules = arrays_of(plan)
     for b in range(len(state)):
-        row = open_episode(state[b], chosen[b], bars, decisions, starts, length, rules, tiers)
+        row = open_episode(state[b], chosen[b], bars, decisions, starts, rules)
         show_account(state[b], bars[row], observed[b])
         outcome[:, b] = 0.0
         outcome[at.ROW, b] = row
 
 
 @loop
-def step_accounts(first, last, target, state, outcome, observed, final, final_observed, autoreset, bars, decisions,
-                  starts, length, rules, terms, tiers):
-    """One step of accounts `first` to `last`; with `autoreset`, one that is done is opened anew and its end kept."""
-    space = np.empty((3, bars.shape[1]))
-    work, target, state, outcome = borrowed(space), borrowed(target), borrowed(state), borrowed(outcome)
-    observed, final, final_observed = borrowed(observed), borrowed(final), borrowed(final_observed)
-    bars, decisions, starts = borrowed(bars), borrowed(decisions), borrowed(starts)
-    rules, terms, tiers = borrowed(rules), borrowed(terms), borrowed(tiers)
+def step_accounts(first, last, target, plan):
+    """One step of accounts `first` to `last`; with AUTORESET, one that is done is opened anew and its end kept."""
+    state, outcome, observed, final, final_observed, bars, decisions, starts, rules = arrays_of(plan)
+    assets = bars.shape[1]
+    space = np.empty((4, assets))
+    work = array_at(space.ctypes.data, (4, assets), np.float64)
     for b in range(first, last):
         account = state[b]
-        k = int(account[at.DECISION])
         if account[at.ENDED] > 0.0:  # ruined and not opened anew: nothing moves any more
-            outcome[at.REWARD, b] = 0.0
+            outcome[at.REWARD, b] = outcome[at.EVENT_BITS, b] = 0.0
             continue
+        k = int(account[at.DECISION])
         if k >= decisions[k, 1]:
             raise IndexError("the span is over: reset the engine before the next step")
-        row, reward, ended = step_account(account, target[b], work, bars, decisions, rules, terms, tiers)
+        for n in range(assets):
+            work[3, n] = target[b, n]
+        row, reward, ended = step_account(account, work, bars, decisions, rules)
         account[at.ENDED] = 1.0 if ended else 0.0
         done = ended or account[at.AGE] >= account[at.LENGTH]
         outcome[at.ROW, b] = row
         outcome[at.REWARD, b] = reward
         outcome[at.TERMINATED, b] = 1.0 if ended else 0.0
         outcome[at.TRUNCATED, b] = 1.0 if done and not ended else 0.0
+        outcome[at.EVENT_BITS, b] = account[at.HAPPENED]
         show_account(account, bars[row], observed[b])
-        if autoreset and done:
+        if done and rules[at.AUTORESET] > 0.0:
             final[b] = account
             final_observed[b] = observed[b]
-            row = open_episode(account, -1, bars, decisions, starts, length, rules, tiers)
+            row = open_episode(account, -1, bars, decisions, starts, rules)
             outcome[at.ROW, b] = row
             show_account(account, bars[row], observed[b])

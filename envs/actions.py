@@ -36,14 +36,14 @@ class LevelActions:
             raise UserError(f"env.levels needs at least two different weights, found {levels}")
         self.levels = np.array(levels)
         self._weights = self.levels.tolist()
+        self._meaning = f"target weights {self._weights}"
         self.space: spaces.Space = choices(len(levels), assets)
 
     def write(self, action: np.ndarray, target: np.ndarray, weights: Weights) -> None:
         if isinstance(action, (int, np.integer)) and target.size == 1 and 0 <= action < len(self._weights):
             target[0, 0] = self._weights[action]  # one account: array arithmetic would take longer than the step
             return
-        meaning = f"target weights {self.levels.tolist()}"
-        np.take(self.levels, numbers_of(action, target.shape, len(self.levels), meaning), out=target)
+        looked_up(self.levels, action, target, self._meaning)
 
     def masks(self, held: np.ndarray, tradeable: np.ndarray) -> np.ndarray:
         """Where an asset cannot be traded only the level nearest to what is held is left."""
@@ -63,9 +63,9 @@ class StepActions:
         self.space: spaces.Space = choices(3, assets)
 
     def write(self, action: np.ndarray, target: np.ndarray, weights: Weights) -> None:
-        numbers = numbers_of(action, target.shape, 3, "hold, buy, sell")
+        numbers = looked_up(self.changes, action, target, "hold, buy, sell")
         held = weights()
-        target[:] = held + self.changes[numbers]
+        target += held
         np.clip(target, self.low, self.high, out=target)  # NaN stays NaN
         # what has drifted beyond its limit is never moved further out, nor back by an order for the other way
         target[(numbers == BUY) & (held >= self.high)] = np.nan
@@ -112,11 +112,15 @@ def choices(count: int, assets: int) -> spaces.Space:
     return spaces.Discrete(count) if assets == 1 else spaces.MultiDiscrete([count] * assets)
 
 
-def numbers_of(action: np.ndarray, shape: tuple[int, ...], count: int, meaning: str) -> np.ndarray:
-    """`action` as whole numbers below `count`, or a plain refusal."""
+def looked_up(table: np.ndarray, action: np.ndarray, target: np.ndarray, meaning: str) -> np.ndarray:
+    """`table[action]` into `target`, or a plain refusal; returns the action as numbers in the target's shape."""
     numbers = np.asarray(action)
-    size = numbers.size == np.prod(shape)
-    if not size or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= count:
-        raise UserError(f"an action must be a whole number from 0 to {count - 1} ({meaning}) for each asset, found "
-                        f"{numbers.tolist()}")
-    return numbers.reshape(shape)
+    if numbers.size == target.size and numbers.dtype.kind in "iu" and numbers.min() >= 0:
+        numbers = numbers.reshape(target.shape)
+        try:
+            target[:] = table[numbers]
+            return numbers
+        except IndexError:
+            pass
+    raise UserError(f"an action must be a whole number from 0 to {len(table) - 1} ({meaning}) for each asset, found "
+                    f"{np.asarray(action).tolist()}")

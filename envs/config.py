@@ -78,10 +78,12 @@ class EnvConfig:
     def actions(self, assets: int) -> Actions:
         return ACTIONS[self.action](self, assets)
 
-    def rules(self) -> np.ndarray:
+    def rules(self, longest: int, autoreset: bool) -> np.ndarray:
         """Every number that the compiled rules need, in the order of `envs.layout`."""
         risk, costs, episodes = self.risk, self.costs, self.episodes
-        rules = np.zeros(at.RULES)
+        rules = np.zeros(at.RULES + at.PER_TIER * len(costs.tiers))
+        rules[at.RULES :] = (np.array(costs.tiers).reshape(-1, at.PER_TIER) * (1.0, 1e-4, 1e-4)).ravel()
+        rules[[at.LONGEST, at.AUTORESET]] = longest, autoreset
         rules[[at.TAKER, at.MAKER]] = costs.fee_bps * 1e-4, costs.maker_bps * 1e-4
         rules[[at.CASH_APR, at.MIN_NOTIONAL]] = costs.borrow_apr, costs.min_notional
         rules[[at.RUIN, at.CAPITAL, at.LATENCY]] = self.ruin, self.capital, self.latency

@@ -22,8 +22,8 @@ from envs import layout as at
 from envs.account import reset_accounts, step_accounts
 from envs.config import EnvConfig
 from envs.episodes import EpisodeConfig, allowed_starts, one_after_another
-from envs.execution import bar_table, terms_of
-from envs.observations import account_names
+from envs.execution import bar_table
+from envs.observations import account_names, windows_of
 from envs.risk import Outlook, weight_limits
 
 CHANGING = ("state", "outcome", "observed", "final", "final_observed", "starts")
@@ -54,7 +54,7 @@ class Engine:
                  rows: slice | Sequence[slice] | None = None, random_start: bool = False, autoreset: bool = False,
                  outlook: Outlook | None = None, threads: int = 1) -> None:
         self.market, self.config, self.window, self.accounts = market, config, window, accounts
-        self.random_start, self.autoreset = random_start, autoreset
+        self.autoreset = autoreset
         self.spans = [rows or slice(None)] if rows is None or isinstance(rows, slice) else list(rows)
         self.decisions = self._decisions()  # (K + 1, 2) row, and the last decision that an episode through it may reach
         longest = int((self.decisions[:, 1] - np.arange(len(self.decisions))).max())
@@ -63,10 +63,10 @@ class Engine:
 
         assets = len(market.assets)
         self.bars = bar_table(market, config.costs, config.fill, weight_limits(market, config.risk, outlook))
-        self.rules, self.terms = config.rules(), terms_of(market, config.costs)
-        self.tiers = np.array(config.costs.tiers, float).reshape(-1, 3) * (1.0, 1e-4, 1e-4)
-        self.state = np.zeros((accounts, at.width(assets, len(self.tiers), config.latency)))
-        self.outcome = np.zeros((4, accounts))
+        self.rules = config.rules(self.length, autoreset)
+        self.windows = windows_of(market.features, window)
+        self.state = np.zeros((accounts, at.width(assets, len(config.costs.tiers), config.latency)))
+        self.outcome = np.zeros((at.EVENT_BITS + 1, accounts))
         self.observed = np.zeros((accounts, len(account_names(market.assets))), np.float32)
         # what an episode ended on, before the account was opened anew
         self.final = np.zeros_like(self.state)
@@ -93,17 +93,19 @@ class Engine:
         return one_after_another(starts, self.length) if episodes.order == "sequential" else starts
 
     def _bind(self) -> None:
-        """Views into the accounts, and the compiled loop's arguments, gathered once."""
+        """Views into the accounts, and where the compiled loops find the arrays, which stay where they are."""
         state, assets = self.state, len(self.market.assets)
         held = at.HOLDINGS + at.PER_ASSET * assets
         self.money = state[:, : at.MONEY]
         self.holdings = state[:, at.HOLDINGS : held].reshape(self.accounts, assets, at.PER_ASSET)
         self.fills = state[:, held : held + at.PER_ASSET * assets].reshape(self.accounts, assets, at.PER_ASSET)
         self.reward = self.outcome[at.REWARD]
-        self._step_arguments: tuple[Any, ...] = (
-            self.state, self.outcome, self.observed, self.final, self.final_observed, self.autoreset, self.bars,
-            self.decisions, self.starts, self.length, self.rules, self.terms, self.tiers,
-        )
+        arrays = (self.state, self.outcome, self.observed, self.final, self.final_observed, self.bars, self.decisions,
+                  self.starts, self.rules)
+        sizes = (*state.shape, self.observed.shape[1], *self.bars.shape[:2], len(self.decisions), len(self.starts),
+                 len(self.rules))
+        assert all(array.flags.c_contiguous for array in arrays)
+        self._plan = np.array([*(array.ctypes.data for array in arrays), *sizes], np.int64)
 
     @property
     def rows(self) -> np.ndarray:
@@ -128,7 +130,7 @@ class Engine:
     @property
     def events(self) -> np.ndarray:
         """(B,) int64 bits of what happened in the last step; `envs.layout.happened` names them."""
-        return self.state[:, at.HAPPENED].astype(np.int64)
+        return self.outcome[at.EVENT_BITS].astype(np.int64)
 
     @property
     def final_shown(self) -> np.ndarray:
@@ -165,25 +167,26 @@ class Engine:
         if starts is not None and not ((starts >= 0) & (starts < last)).all():
             raise UserError(f"an episode can start at decisions 0 to {self.steps - 1}, found {starts.tolist()}")
         chosen = np.full(self.accounts, -1) if starts is None else starts.astype(np.int64)
-        reset_accounts(chosen, self.state, self.outcome, self.observed, self.bars, self.decisions, self.starts,
-                       self.length, self.rules, self.tiers)
+        reset_accounts(chosen, self._plan)
 
     def step(self, target: np.ndarray) -> None:
         """Trade every account to its `target` (B, N) weights, NaN to leave one as it is; the arrays hold the rest."""
-        if self.threads > 1:
-            self._side_by_side(target)
-        else:
-            step_accounts(0, self.accounts, target, *self._step_arguments)
+        wanted = (self.accounts, len(self.market.assets))
+        if np.shape(target) != wanted:
+            raise UserError(f"target weights must have the shape {wanted} (accounts, assets), found {np.shape(target)}")
+        self.advance(np.ascontiguousarray(target, np.float64))
 
-    def _side_by_side(self, target: np.ndarray) -> None:
-        """The accounts in as many parts as there are threads, the last one here."""
+    def advance(self, target: np.ndarray) -> None:
+        """`step` for who knows that `target` has the right shape, float64 and contiguous."""
+        if self.threads == 1:
+            step_accounts(0, self.accounts, target, self._plan)
+            return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads - 1, "accounts")
         borders = np.linspace(0, self.accounts, self.threads + 1).astype(int).tolist()
         *others, own = pairwise(borders)
-        parts = [self._pool.submit(step_accounts, first, last, target, *self._step_arguments)
-                 for first, last in others]
-        step_accounts(*own, target, *self._step_arguments)
+        parts = [self._pool.submit(step_accounts, first, last, target, self._plan) for first, last in others]
+        step_accounts(*own, target, self._plan)
         for part in parts:
             part.result()
 
@@ -206,9 +209,9 @@ class Engine:
         self._bind()
 
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("_pool", "_step_arguments", "money", "holdings", "fills", "reward")
+        derived = ("_pool", "windows", "_plan", "money", "holdings", "fills", "reward")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _pool=None)
+        self.__dict__.update(state, _pool=None, windows=windows_of(state["market"].features, state["window"]))
         self._bind()

@@ -118,14 +118,8 @@ COSTS: dict[str, CostConfig] = {
 }
 
 
-def terms_of(market: Market, costs: CostConfig) -> np.ndarray:
-    """(N, 2) interest on a short and lot of each asset."""
-    return np.stack([costs.of_assets("borrow_of", market.assets, costs.borrow_apr),
-                     costs.of_assets("lot", market.assets, 0.0)], axis=1)
-
-
 def bar_table(market: Market, costs: CostConfig, fill: str, limits: np.ndarray) -> np.ndarray:
-    """(T, N, 14) what each bar means to an account, in the order of `envs.layout`.
+    """(T, N, 16) what each bar means to an account, in the order of `envs.layout`.
 
     An asset without a bar keeps its last close and cannot be traded; nor can one whose bar has no volume, if it
     ever had any. A fill at the same close stands one row later, on the bar whose step it belongs to.
@@ -134,7 +128,7 @@ def bar_table(market: Market, costs: CostConfig, fill: str, limits: np.ndarray) 
     there = np.isfinite(prices).all(axis=2)  # (T, N)
     close = filled_forward(np.where(there, prices[:, :, CLOSE], np.nan))
     close = np.where(np.isnan(close), UNLISTED, close)
-    table = np.zeros((*there.shape, at.DAY + 1))
+    table = np.zeros((*there.shape, at.COLUMNS))
     for column, source in ((at.OPEN, OPEN), (at.HIGH, HIGH), (at.LOW, LOW), (at.CLOSE, CLOSE)):
         table[:, :, column] = np.where(there, prices[:, :, source], close)
     volume = np.where(there, prices[:, :, VOLUME], 0.0)
@@ -163,6 +157,8 @@ def bar_table(market: Market, costs: CostConfig, fill: str, limits: np.ndarray) 
             table[:, :, at.IMPACT] = np.where(traded, np.minimum(coefficient, WORST / np.sqrt(most)), 0.0)
     table[:, :, at.PAYS] = np.where(there, market.carry, 0.0)
     table[:, :, at.LIMIT] = limits
+    table[:, :, at.BORROW] = costs.of_assets("borrow_of", market.assets, costs.borrow_apr)
+    table[:, :, at.LOT] = costs.of_assets("lot", market.assets, 0.0)
     ready = there if market.absent is None else there & ~market.absent
     table[:, :, at.TRADEABLE] = ready & traded
     seconds = np.diff(market.time, prepend=market.time[:1]) / np.timedelta64(1, "s")

@@ -7,6 +7,8 @@ One row is one or two cache lines, a copy of it is the whole account, and there 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 # one account: money in quote currency, LOG_EQUITY is log(equity / start); totals run over the episode
 CASH, EQUITY, PEAK, START, LOG_EQUITY, TURNOVER, FEES, SLIPPAGE, CARRY, INTEREST, TRADED = range(11)
 # drawdown stop: highest equity since it last fired, decisions it still holds (-1: for good); costs of this episode
@@ -22,8 +24,8 @@ UNITS, ENTRY, HELD, BEST = range(4)
 # the 4 N after them: what the order filled, and what a stop, a take profit or a liquidation filled inside the bar
 ORDER_UNITS, ORDER_PRICE, EXIT_UNITS, EXIT_PRICE = range(4)
 PER_ASSET = 4
-# first axis of `outcome` (4, B): the row that is now decided on, and how the last step ended
-ROW, REWARD, TERMINATED, TRUNCATED = range(4)
+# first axis of `outcome` (5, B): the row that is now decided on, how the last step ended, bits of what happened in it
+ROW, REWARD, TERMINATED, TRUNCATED, EVENT_BITS = range(5)
 DAYS = 30  # of trading that decide the fee tier
 
 # bits of HAPPENED
@@ -32,20 +34,26 @@ EVENTS = ("sized", "gross_cap", "net_cap", "turnover_cap", "band", "partial_fill
 (SIZED, GROSS_CAP, NET_CAP, TURNOVER_CAP, BAND, PARTIAL_FILL, UNTRADEABLE, STOPPED, TRAILED, TOOK_PROFIT,
  DRAWDOWN_STOPPED, LIQUIDATED) = (1 << bit for bit in range(len(EVENTS)))
 
-# last axis of `bars` (T, N, 14): what a bar means to an account, see envs/execution.py
-(FILL, OPEN, HIGH, LOW, CLOSE, BUY, SELL, IMPACT, CAPACITY, PAYS, LIMIT, TRADEABLE, YEARS, DAY) = range(14)
+# last axis of `bars` (T, N, 16): what a bar means to an account, see envs/execution.py; two cache lines
+(FILL, OPEN, HIGH, LOW, CLOSE, BUY, SELL, IMPACT, CAPACITY, PAYS, LIMIT, TRADEABLE, YEARS, DAY, BORROW,
+ LOT) = range(16)
 
-# last axis of `terms` (N, 2)
-BORROW, LOT = range(2)
+COLUMNS = 16
 
-# entries of `rules`
+# entries of `plan`, addresses and then sizes: everything that the compiled loops need to find an engine's arrays
+(STATE, OUTCOME, OBSERVED, FINAL, FINAL_OBSERVED, BAR_TABLE, DECISIONS, STARTS, RULE_LIST) = range(9)
+(ACCOUNTS, WIDTH, SHOWN, ROWS, ASSETS, CHOICES, OPENINGS, RULE_COUNT) = range(9, 17)
+
+# entries of `rules`; the fee tiers follow them, three numbers each
 (TAKER, MAKER, CASH_APR, MIN_NOTIONAL, RUIN, CAPITAL, LATENCY, GROSS, NET, TURNOVER_LIMIT, MAX_WEIGHT, NO_TRADE,
  STOP_LOSS, TAKE_PROFIT, TRAILING, DRAWDOWN, COOLDOWN, MAINTENANCE, LIQUIDATION_FEE, SCALE_LOW, SCALE_HIGH, SEQUENTIAL,
- ) = range(22)
+ LONGEST, AUTORESET) = range(24)
 # weights of the reward's terms, and what two of them need
 (OF_GROWTH, OF_PROFIT, OF_SHARPE, OF_DOWNSIDE, OF_MEAN_VARIANCE, OF_DRAWDOWN, OF_TURNOVER, RATE,
- AVERSION) = range(22, 31)
-RULES = 31
+ AVERSION) = range(24, 33)
+RULES = 33
+FROM, TIER_TAKER, TIER_MAKER = range(3)  # of a tier: the value traded from which it counts, and its fees
+PER_TIER = 3
 
 
 def width(assets: int, tiers: int, latency: int) -> int:
@@ -54,10 +62,11 @@ def width(assets: int, tiers: int, latency: int) -> int:
     return -(-used // 8) * 8
 
 
+@lru_cache(maxsize=4096)
 def happened(bits: int) -> tuple[str, ...]:
     """Names of the events of a step.
 
     >>> happened(GROSS_CAP | LIQUIDATED)
     ('gross_cap', 'liquidation')
     """
-    return tuple(name for bit, name in enumerate(EVENTS) if bits >> bit & 1)
+    return () if not bits else tuple(name for bit, name in enumerate(EVENTS) if bits >> bit & 1)

@@ -11,7 +11,7 @@ from configs.errors import UserError
 from configs.registry import check_name
 from data.market import Market
 from envs import layout as at
-from envs.compiled import loop, rule
+from envs.compiled import rule
 
 if TYPE_CHECKING:
     from envs.engine import Engine
@@ -72,14 +72,21 @@ def observation_space(engine: Engine, observation: str) -> spaces.Dict:
     return spaces.Dict({"market": market_space(engine.market, engine.window), "account": account})
 
 
+def windows_of(features: np.ndarray, window: int) -> np.ndarray:
+    """(T - W + 1, W, N, F), or without N where it is 1: every window of `features`, as a view and read-only."""
+    rows, assets, width = features.shape
+    features = np.ascontiguousarray(features)
+    shape = (max(rows - window + 1, 0), window, assets, width)
+    a_row = features.strides[0]
+    views = np.lib.stride_tricks.as_strided(features, shape, (a_row, *features.strides), writeable=False)
+    return views[:, :, 0] if assets == 1 else views
+
+
 def observe(engine: Engine, observation: str, rows: np.ndarray, account: np.ndarray) -> dict[str, np.ndarray]:
     """Fresh arrays with a leading axis of accounts; never views of the engine's own, which the next step overwrites."""
     if observation == "row":
         return {"row": rows.astype(np.int32)[:, None], "account": account.copy()}
-    features = engine.market.features
-    windows = np.empty((len(rows), engine.window, *features.shape[1:]), np.float32)  # (B, W, N, F)
-    gather_windows(features, rows, engine.window, windows)
-    return {"market": windows[:, :, 0] if features.shape[1] == 1 else windows, "account": account.copy()}
+    return {"market": engine.windows[rows - (engine.window - 1)], "account": account.copy()}
 
 
 @rule
@@ -108,10 +115,3 @@ def show_account(account, bar, out):
     out[4 * assets + 1] = account[at.LOG_EQUITY]
     out[4 * assets + 2] = clip(account[at.TURNOVER], 0.0, ACCOUNT_BOUND)
     out[4 * assets + 3] = 1.0 - account[at.AGE] / account[at.LENGTH]
-
-
-@loop
-def gather_windows(features, rows, window, out):
-    """Copy features[row - W + 1 : row + 1] of every account into `out` (B, W, N, F)."""
-    for b in range(len(rows)):
-        out[b] = features[rows[b] - window + 1 : rows[b] + 1]

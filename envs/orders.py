@@ -178,7 +178,7 @@ def increase(value, after):
 
 
 @rule
-def units_of(bar, n, wish, order, value, held, terms):
+def units_of(bar, n, wish, order, value, held):
     """Units to buy or sell: closing sells all of it exactly, everything else in whole lots.
 
     Rounded toward zero; what only reduces is rounded up, so that sales pay for the purchases they are meant to.
@@ -186,7 +186,7 @@ def units_of(bar, n, wish, order, value, held, terms):
     if wish == 0.0 and order == -value:
         return -held
     units = order / bar[n, at.FILL]
-    lot = terms[n, at.LOT]
+    lot = bar[n, at.LOT]
     if lot > 0.0:
         lots = abs(units) / lot
         whole = np.floor(lots + ROUNDING)

@@ -185,7 +185,12 @@ class Recorder:
         self._note_point()
 
     def record(self, wish: np.ndarray) -> None:
-        """Note the step just made; `wish` (N,) are the weights that were asked for."""
+        """Note the step just made; `wish` (N,) are the weights that were asked for.
+
+        Once the account is ruined nothing is noted any more, so that the others of its engine can go on.
+        """
+        if self.terminated:
+            return
         engine, b, k = self.engine, self.b, self.steps
         if k + 2 > len(self.arrays["rows"]):
             self.arrays = {name: np.concatenate([array, np.zeros_like(array)]) for name, array in self.arrays.items()}

@@ -92,10 +92,11 @@ def reward_of(account, before, equity, growth, drawdown_before, rules):
         reward -= rules[at.OF_TURNOVER] * account[at.TURNOVER]
     if rules[at.OF_DRAWDOWN] != 0.0:
         reward -= rules[at.OF_DRAWDOWN] * max(1.0 - equity / account[at.PEAK] - drawdown_before, 0.0)
-    r = equity / before - 1.0
     if rules[at.OF_MEAN_VARIANCE] != 0.0:
+        r = equity / before - 1.0
         reward += rules[at.OF_MEAN_VARIANCE] * (r - 0.5 * rules[at.AVERSION] * r * r)
     if rules[at.OF_SHARPE] != 0.0 or rules[at.OF_DOWNSIDE] != 0.0:
+        r = equity / before - 1.0
         mean, square, downside = account[at.MEAN], account[at.SQUARE], account[at.DOWNSIDE]
         reward += rules[at.OF_SHARPE] * differential_sharpe(r, mean, square)
         reward += rules[at.OF_DOWNSIDE] * differential_downside(r, mean, downside)

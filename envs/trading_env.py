@@ -23,7 +23,6 @@ from envs.risk import Outlook
 MONEY_IN_INFO = {"equity": at.EQUITY, "turnover": at.TURNOVER, "fees": at.FEES, "slippage": at.SLIPPAGE,
                  "carry": at.CARRY, "interest": at.INTEREST}
 _MONEY = slice(at.EQUITY, at.INTEREST + 1)
-_COLUMNS = [(name, column - at.EQUITY) for name, column in MONEY_IN_INFO.items()]
 
 
 @lru_cache(maxsize=2)
@@ -39,6 +38,19 @@ def bundled(market: Market | None, rows: slice | Sequence[slice] | None, assets:
         return market, rows
     dataset = bundled_dataset(assets)
     return dataset.market, rows or dataset.split.train
+
+
+def made(engine: Engine) -> np.ndarray:
+    """What a state belongs to, in words: on another market its rows and units would mean something else."""
+    rows = engine.decisions[:, 0]
+    return np.array([f"market {engine.market.fingerprint}", f"window {engine.window}", f"rows {rows[0]} to {rows[-1]}"])
+
+
+def check_made(engine: Engine, state: dict[str, np.ndarray]) -> None:
+    own = made(engine)
+    for here, there in zip(own.tolist(), state["made"].tolist()):
+        if here != there:
+            raise UserError(f"this state is of {there}, the env has {here}: it belongs to another env; make one alike")
 
 
 class TradingEnv(gym.Env[Any, Any]):
@@ -108,6 +120,7 @@ class TradingEnv(gym.Env[Any, Any]):
         self._recorder = Recorder(self.engine) if render_mode else None
         self._seeded = False
         self._running = False
+        self._bind()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None
               ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -119,36 +132,45 @@ class TradingEnv(gym.Env[Any, Any]):
         self.engine.reset(None if seed is None else [seed], starts)
         if self._recorder:
             self._recorder.begin()
-        return self._observe(int(self.engine.outcome[at.ROW, 0])), self._info()
+        return self._observe(int(self._outcome[at.ROW])), self._info(0)
 
     def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         if not self._running:
             raise UserError("the episode is over, or was never begun: call reset() before step()")
         engine = self.engine
         self._actions.write(action, self._target, engine.weights)
-        engine.step(self._target)
+        engine.advance(self._target)
         if self._recorder:
             self._recorder.record(self._target[0])
-        row, reward, terminated, truncated = engine.outcome[:, 0].tolist()
+        row, reward, terminated, truncated, events = self._outcome.tolist()
         self._running = not (terminated or truncated)
-        return self._observe(int(row)), reward, terminated > 0, truncated > 0, self._info()
+        return self._observe(int(row)), reward, terminated > 0, truncated > 0, self._info(int(events))
 
     def _observe(self, row: int) -> dict[str, np.ndarray]:
-        engine = self.engine
-        row -= engine.config.observation_delay
+        row -= self._lag
         if self.observation == "row":
-            return {"row": np.array([row], np.int32), "account": engine.observed[0].copy()}
-        market = engine.market.features[row - engine.window + 1 : row + 1]  # (W, N, F)
-        if market.shape[1] == 1:
-            market = market[:, 0]
-        return {"market": market.copy(), "account": engine.observed[0].copy()}
+            return {"row": np.array([row], np.int32), "account": self._account.copy()}
+        return {"market": self._windows[row - self._first].copy(), "account": self._account.copy()}
 
-    def _info(self) -> dict[str, Any]:
+    def _info(self, events: int) -> dict[str, Any]:
+        equity, _, _, _, turnover, fees, slippage, carry, interest = self._money.tolist()
+        return {"equity": equity, "turnover": turnover, "fees": fees, "slippage": slippage, "carry": carry,
+                "interest": interest, "events": at.happened(events)}
+
+    def _bind(self) -> None:
+        """Views into the engine's one account: to look them up anew would take as long as the step itself."""
         engine = self.engine
-        money = engine.money[0, _MONEY].tolist()
-        info: dict[str, Any] = {name: money[column] for name, column in _COLUMNS}
-        info["events"] = at.happened(int(engine.state[0, at.HAPPENED]))
-        return info
+        self._outcome, self._account = engine.outcome[:, 0], engine.observed[0]
+        self._money = engine.money[0, _MONEY]
+        self._windows, self._first, self._lag = engine.windows, engine.window - 1, engine.config.observation_delay
+
+    def __getstate__(self) -> dict[str, Any]:
+        views = ("_outcome", "_account", "_money", "_windows")
+        return {name: value for name, value in self.__dict__.items() if name not in views}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bind()
 
     def action_masks(self) -> np.ndarray:
         """(choices,) bool: which actions make sense now, by the name that sb3-contrib's MaskablePPO looks for."""
@@ -156,10 +178,12 @@ class TradingEnv(gym.Env[Any, Any]):
 
     def get_state(self) -> dict[str, np.ndarray]:
         """The episode as it stands; `set_state` goes on from here to the last bit, in this env or in one made alike."""
-        return {**self.engine.get_state(), "running": np.array([self._running, self._seeded])}
+        return {**self.engine.get_state(), "made": made(self.engine),
+                "running": np.array([self._running, self._seeded])}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """What is rendered begins here: pictures and replays of what came before are not in a state."""
+        check_made(self.engine, state)
         self.engine.set_state(state)
         self._running, self._seeded = state["running"].tolist()
         if self._recorder:

@@ -9,12 +9,26 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from configs.errors import UserError
 from data.market import Market
 from envs import layout as at
 from envs.engine import Engine, EnvConfig
 from envs.observations import observation_space, observe
 from envs.risk import Outlook
-from envs.trading_env import MONEY_IN_INFO, TradingEnv, bundled
+from envs.trading_env import MONEY_IN_INFO, TradingEnv, bundled, check_made, made
+
+
+def seeds_of(seed: int | Sequence[int], accounts: int) -> list[int]:
+    """One for each account: `seed + b`, or those that are named.
+
+    >>> seeds_of(7, accounts=3)
+    [7, 8, 9]
+    """
+    if isinstance(seed, (int, np.integer)):
+        return [int(seed) + b for b in range(accounts)]
+    if len(seed) != accounts or not all(isinstance(one, (int, np.integer)) for one in seed):
+        raise UserError(f"seeds must be one whole number, or one for each of {accounts} accounts, found {list(seed)}")
+    return [int(one) for one in seed]
 
 
 class TradingVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]):
@@ -50,13 +64,13 @@ class TradingVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray])
         self._target = np.zeros((num_envs, len(market.assets)))
         self._seeded = False
 
-    def reset(self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
+    def reset(self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
               ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        super().reset(seed=seed if isinstance(seed, int) else None)
+        super().reset(seed=int(seed) if isinstance(seed, (int, np.integer)) else None)
         if seed is None and not self._seeded:
             seed = int(self.np_random.integers(2**31))
+        seeds = None if seed is None else seeds_of(seed, self.num_envs)
         self._seeded = True
-        seeds = [seed + b for b in range(self.num_envs)] if isinstance(seed, int) else seed
         starts = None if not options or "start" not in options else np.broadcast_to(options["start"], self.num_envs)
         self.engine.reset(seeds, starts)
         return observe(self.engine, self.observation, self.engine.shown, self.engine.observed), {}
@@ -65,7 +79,7 @@ class TradingVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray])
                                                  dict[str, Any]]:
         engine = self.engine
         self._actions.write(actions, self._target, engine.weights)
-        engine.step(self._target)
+        engine.advance(self._target)
         terminated, truncated = engine.terminated, engine.truncated
         done = terminated | truncated
         infos = self._final_infos(done) if done.any() else {}
@@ -96,8 +110,9 @@ class TradingVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray])
 
     def get_state(self) -> dict[str, np.ndarray]:
         """All accounts as they stand; `set_state` goes on from here to the last bit."""
-        return {**self.engine.get_state(), "seeded": np.array(self._seeded)}
+        return {**self.engine.get_state(), "made": made(self.engine), "seeded": np.array(self._seeded)}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
+        check_made(self.engine, state)
         self.engine.set_state(state)
         self._seeded = bool(state["seeded"])

@@ -31,7 +31,7 @@ from configs.errors import UserError
 from data.market import Market
 from envs import layout as at
 from envs.engine import EnvConfig
-from envs.execution import bar_table, terms_of
+from envs.execution import bar_table
 from envs.risk import weight_limits
 
 SHORT, LONG = range(2)
@@ -124,7 +124,7 @@ def lay_out(market: Market, config: EnvConfig, window: int, rows: slice | None) 
     to_sell = (1 - scale * bars[:, :, at.SELL]) * (1 - taker)
 
     carry = bars[:, :, at.PAYS] * bars[:, :, at.CLOSE]
-    interest = bars[:, :, at.YEARS] * terms_of(market, config.costs)[:, at.BORROW] * bars[:, :, at.FILL]
+    interest = bars[:, :, at.YEARS] * bars[:, :, at.BORROW] * bars[:, :, at.FILL]
     paid = np.stack([carry - interest, carry], axis=2)  # (T, N, 2) per unit; a short has negative units
     paid[:start] = 0.0
     after = np.cumsum(paid, axis=0)

@@ -220,8 +220,8 @@ def test_nobody_beats_foresight(seed, assets, reach, scale, fee, data):
     rng = np.random.default_rng(seed)
     market = wide(random_market(90, assets, seed, scale), rng, scale)
 
-    def pick(*values):
-        return data.draw(st.sampled_from(values))
+    def pick(*values):  # most of them at the first: what holds a policy back also keeps it far from the bound
+        return data.draw(st.sampled_from((values[0],) * 4 + values))
 
     costs = CostConfig(fee_bps=fee, maker_bps=fee / 2, spread_bps=pick(0.0, 8.0), slippage_bps=pick(0.0, 3.0),
                        borrow_apr=pick(0.0, 0.9), max_share=pick(0.0, 0.05), lot=pick({}, {"all": 1.0}),
@@ -237,6 +237,43 @@ def test_nobody_beats_foresight(seed, assets, reach, scale, fee, data):
     assert best <= found.growth + 1e-9
     if found.weights is not None:
         assert followed(found, market, config, 3) <= found.growth + 1e-9
+
+
+FREE = EnvConfig(costs=CostConfig.flat_fee(0.0), levels=LONG_FLAT)
+UNMARGINED = replace(FREE, margin=MarginConfig(maintenance=0.0))
+ONCE = np.array([0.0, 1.0, 0.0, 0.0, 0.0]).reshape(5, 1, 1)  # long on the second of the decisions that `gapped` has
+
+
+def gapped(third: tuple[float, ...], fourth: tuple[float, ...], after: float) -> Market:
+    """Open, high, low and close of the two bars in a gap; with a window of 2 nothing is decided on the first."""
+    prices = np.full((8, 1, 5), 100.0)
+    prices[3, 0, :VOLUME], prices[4, 0, :VOLUME] = third, fourth
+    prices[5:, :, :VOLUME] = after
+    return replace(Market.flat(8), prices=prices, segments=np.array([[0, 3], [3, 8]]))
+
+
+def test_leaving_inside_a_bar_is_reckoned_with():
+    spikes = Market.flat(6)
+    spikes.prices[:, :, HIGH] = 105.0
+    profits = replace(FREE, risk=RiskConfig(take_profit=0.03))
+    earned = walked(spikes, profits, np.ones((5, 1, 1)))[0]
+    assert earned == pytest.approx(5 * math.log(1.03))
+    assert earned <= foresight(spikes, profits, 1).growth
+    assert foresight(spikes, FREE, 1).growth == pytest.approx(0.0, abs=1e-12)
+    falling = gapped((100, 110, 100, 110), (108, 108, 50, 50), after=50.0)
+    stops = replace(FREE, risk=RiskConfig(trailing_stop=0.05))
+    earned = walked(falling, stops, ONCE, 2)[0]
+    assert earned == pytest.approx(math.log(1.045))
+    assert earned <= foresight(falling, stops, 2).growth <= math.log(1.08) + 1e-12
+    assert foresight(falling, UNMARGINED, 2).growth == pytest.approx(0.0, abs=1e-12)
+
+
+def test_an_order_on_its_way_may_arrive_at_any_bar():
+    dip = gapped((100, 100, 100, 100), (50, 100, 50, 100), after=100.0)
+    late = replace(FREE, latency=1)
+    assert walked(dip, late, ONCE, 2)[0] == pytest.approx(math.log(2))
+    assert foresight(dip, late, 2).growth == pytest.approx(math.log(2))
+    assert foresight(dip, UNMARGINED, 2).growth == pytest.approx(0.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("positions", [LONG_SHORT, LONG_FLAT, (-1.0, 0.0), (-2.0, 2.0)])
@@ -300,3 +337,11 @@ def test_an_asset_that_is_not_there_is_not_bought():
         assert found.growth < 3.0
         assert isinstance(found.policy, WeightTable)
         assert followed(found, market, EnvConfig(levels=reach)) <= found.growth
+    there = random_market(60, seed=1)
+    both = replace(market, assets=("A0", "A1"), carry=np.zeros((60, 2)),
+                   absent=np.hstack([absent, np.zeros_like(absent)]),
+                   **{name: np.concatenate([getattr(market, name), getattr(there, name)], axis=1)
+                      for name in ("prices", "features")})
+    for reach in (LONG_SHORT, LONG_FLAT):
+        alone, together = (foresight(seen, EnvConfig(levels=reach), 1).growth for seen in (market, both))
+        assert alone < together < 3.0

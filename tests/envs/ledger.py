@@ -118,6 +118,7 @@ class Ledger:
                 position.best = max(position.best, high)
             elif position.units < 0:
                 position.best = min(position.best, low)
+            position.held += position.units != 0
         self.notes.judge(self.equity, self.floor, self.rules.capital)
         self.ended = self.equity <= self.floor
 
@@ -126,7 +127,7 @@ class Ledger:
         volume = sum(value for when, value in self.trades if day - 30 < when <= day)
         taker, maker = self.rules.taker, self.rules.maker
         for needed, its_taker, its_maker in sorted(self.rules.tiers):
-            self.notes.judge(volume, needed, needed)
+            self.notes.judge(volume, needed or -1.0, needed)
             if volume >= needed:
                 taker, maker = its_taker, its_maker
         return taker * self.scale, maker * self.scale

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from itertools import pairwise
 
+from tests.envs.ledger_terms import HAIR
+
 Raw = tuple[float, float, float, float, float]  # open, high, low, close, volume
 NOTHING: Raw = (math.nan,) * 5
 
@@ -62,7 +64,7 @@ def largest_weight(risk: dict, closes: Sequence[float | None], bars_per_year: fl
                    confidence: float) -> float:
     """The least of the sizes that `risk` asks for, from closes up to the decision and a forecast made there.
 
-    >>> largest_weight({"fixed": 0.5, "kelly": 0.5}, [100.0], 365.0, mean=-0.01, volatility=0.2, confidence=0.0)
+    >>> largest_weight({"fixed": 0.5, "kelly": 0.25}, [100.0], 365.0, mean=-0.5, volatility=1.0, confidence=0.0)
     0.125
     """
     sizes = [math.inf]
@@ -89,10 +91,12 @@ def quotes(fill: float, worse: float, tick: float) -> tuple[float, float]:
     >>> buy, sell = quotes(10.0, 0.001, 0.25)
     >>> round(buy, 12), round(sell, 12)
     (0.025, 0.025)
+    >>> quotes(0.1 + 0.2, 0.0, 0.1)[0] < 1e-15  # a price may be off its tick by the rounding of a calculation
+    True
     """
     if not tick:
         return worse, worse
-    price, share, step = (Decimal(repr(number)) for number in (fill, worse, tick))
-    asked = (price * (1 + share) / step).to_integral_value(ROUND_CEILING) * step
-    bid = (price * (1 - share) / step).to_integral_value(ROUND_FLOOR) * step
+    price, share, step, hair = (Decimal(repr(number)) for number in (fill, worse, tick, HAIR))
+    asked = (price * (1 + share) / step - hair).to_integral_value(ROUND_CEILING) * step
+    bid = (price * (1 - share) / step + hair).to_integral_value(ROUND_FLOOR) * step
     return float(asked / price - 1), float(1 - bid / price)

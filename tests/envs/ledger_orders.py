@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from tests.envs.ledger_terms import HAIR, Bar, Notes, Rules, clip
 
 HALVINGS = 200
+SPECK = 1e-12  # of equity: smaller orders are roundings of the caps
+LEAST_RATIO = 0.001  # of the fill price, which a seller always gets
 
 
 @dataclass
@@ -91,19 +93,21 @@ class Desk:
         if weight == 0:
             return True
         size = abs(weight * self.before - self.held[n])
+        self.notes.judge(size, 0.0, self.before, "band")  # no room under a cap may be exactly no room: a close of nothing
         for least in (self.rules.band * self.before, self.rules.min_notional):
             if least:
                 self.notes.judge(size, least, self.before)
             if size < least:
                 self.notes.events.add("band")
                 return False
-        return True
+        self.notes.judge(size, SPECK * self.before, SPECK / HAIR * self.before * 0.9)
+        return size > SPECK * self.before
 
     def rate(self, n: int, order: float) -> float:
         """What `order` pays or gets, as a multiple of the fill price."""
         impact = self.bar.impact[n] * math.sqrt(abs(order))
         worse = (self.bar.buy[n] if order > 0 else self.bar.sell[n]) + impact
-        return 1 + self.scale * worse if order > 0 else 1 - self.scale * worse
+        return 1 + self.scale * worse if order > 0 else max(LEAST_RATIO, 1 - self.scale * worse)
 
     def left_after_costs(self, sent: dict[int, float]) -> float:
         """The equity E that pays for going to weights * E, by halving; 0 where nothing would be left."""

@@ -112,12 +112,14 @@ class Position:
     units: float = 0.0
     entry: float = 0.0
     best: float = 0.0
+    held: int = 0  # bars
 
     def change(self, units: float, price: float) -> None:
         """Book a fill: the entry is the average paid, and starts anew with a position."""
         now = self.units + units
         if self.units * now <= 0:  # opened, turned or closed
             self.entry = self.best = price if now else 0.0
+            self.held = 0
         elif abs(now) > abs(self.units):
             self.entry = (self.entry * abs(self.units) + price * abs(units)) / abs(now)
         self.units = now

@@ -1,16 +1,10 @@
-"""Contracts of the registered envs: gymnasium's and SB3's checkers, seeds, pickles, single against vector."""
+"""What an episode is: where it starts and ends, what is shown, when an order fills, what is refused."""
 
 from __future__ import annotations
-
-import pickle
-import warnings
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 from configs.errors import UserError
 from envs.engine import EnvConfig
@@ -19,63 +13,6 @@ from envs.observations import account_names
 from envs.trading_env import TradingEnv
 from envs.vector_env import TradingVectorEnv
 from tests.envs.markets import market_of, random_market
-
-KINDS = [
-    dict(observation=observation, config=EnvConfig(action=action, episode=40), assets=assets)
-    for observation in ("window", "row") for action in ("levels", "weights") for assets in (1, 2)
-]
-
-
-def name_of(kind):
-    return f"{kind['observation']}-{kind['config'].action}-{kind['assets']}"
-
-
-def arguments(kind, **more):
-    return dict(market=random_market(120, kind["assets"]), window=8, observation=kind["observation"],
-                config=kind["config"], **more)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=name_of)
-def test_both_checkers_pass_without_a_warning_but_advice_on_pictures(kind):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        # SB3 knows pictures and flat vectors; a window is neither, and its advice on pictures is the one we decline
-        for advice in ("Your observation market has an unc", "It seems that your observation", "Treating image space",
-                       "The minimal resolution for an image"):
-            warnings.filterwarnings("ignore", advice)
-        env = gym.make("envs:CoinArena/Trading-v0", **arguments(kind, render_mode="ansi")).unwrapped
-        check_env(env)
-        check_env_sb3(env)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=name_of)
-def test_single_and_vector_agree_to_the_last_bit(kind):
-    """Account b of the vector env against gymnasium's own SyncVectorEnv of single envs, episodes ending on the way."""
-    native = gym.make_vec("envs:CoinArena/Trading-v0", num_envs=3, **arguments(kind))
-    plain = SyncVectorEnv([lambda: TradingEnv(**arguments(kind))] * 3, autoreset_mode=AutoresetMode.SAME_STEP)
-    assert native.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
-    assert native.single_observation_space == plain.single_observation_space
-    native.action_space.seed(1)
-    first, second = native.reset(seed=5)[0], plain.reset(seed=5)[0]
-    ended = 0
-    for _ in range(100):
-        for key in first:
-            np.testing.assert_array_equal(first[key], second[key])
-        action = native.action_space.sample()
-        first, *ours, infos = native.step(action)
-        second, *theirs, plain_infos = plain.step(action)
-        for mine, other in zip(ours, theirs):
-            np.testing.assert_array_equal(mine, other)
-        assert ("final_obs" in infos) == ("final_obs" in plain_infos)
-        if "final_obs" in infos:
-            ended += int(infos["_final_obs"].sum())
-            for b in np.flatnonzero(infos["_final_obs"]):
-                for key in first:
-                    np.testing.assert_array_equal(infos["final_obs"][b][key], plain_infos["final_obs"][b][key])
-            assert infos["final_info"]["equity"].tolist() == plain_infos["final_info"]["equity"].tolist()
-    assert ended == 6
-    assert native.observation_space.contains(first)
-
 
 def test_an_episode_of_forty_lasts_forty_and_is_truncated():
     env = TradingEnv(random_market(120), window=8, config=EnvConfig(episode=40))
@@ -181,15 +118,6 @@ def test_a_senseless_action_is_refused_and_trades_nothing(action, config):
     with pytest.raises(UserError, match="found"):
         env.step(action)
     np.testing.assert_array_equal(env.engine.money, before)
-
-
-def test_pickled_env_goes_on_alike():
-    env = TradingEnv(random_market(120), window=8)
-    env.reset(seed=0)
-    env.step(2)
-    twin = pickle.loads(pickle.dumps(env))
-    for action in (0, 1, 2, 2):
-        assert env.step(action)[1] == twin.step(action)[1]
 
 
 def test_without_arguments_it_trades_the_simulated_market():

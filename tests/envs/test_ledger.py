@@ -63,8 +63,8 @@ def test_interest_accrues_on_shorts_and_survives_a_flip():
 def test_ruin_ends_the_episode_and_its_loss_is_paid():
     opens = np.array([[10.0], [10.0], [10.0], [10.0]])
     closes = np.array([[10.0], [10.0], [25.0], [10.0]])
-    engine = Engine(market_of(opens, closes), EnvConfig(costs=CostConfig.flat_fee(0.0), margin=NO_MARGIN, capital=100.0), 1,
-                    window=1)
+    config = EnvConfig(costs=CostConfig.flat_fee(0.0), margin=NO_MARGIN, capital=100.0)
+    engine = Engine(market_of(opens, closes), config, 1, window=1)
     engine.reset([0])
     engine.step(np.array([[-1.0]]))
     assert not engine.terminated[0]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from data.market import CLOSE, VOLUME, Market
 from envs import layout
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.episodes import EpisodeConfig
 from envs.execution import CostConfig
 from envs.exits import MarginConfig
@@ -151,6 +152,7 @@ def assert_equal(engine: Engine, ledger: Ledger, reward: float) -> None:
     for n, position in enumerate(ledger.positions):
         if abs(position.units) > 1e-6:
             assert holdings[n, [layout.ENTRY, layout.BEST]] == close_to([position.entry, position.best])
+            assert holdings[n, layout.HELD] == position.held
         made = [fill for fill in ledger.fills if fill.asset == n]
         # of several orders that came due across a gap, the last one shows
         order = [[fill.units, fill.price] for fill in made if fill.why == "order"][-1:]
@@ -179,3 +181,20 @@ def test_one_rule(rule, data):
 def test_any_rules_together(case):
     for engine, ledger, reward in side_by_side(case):
         assert_equal(engine, ledger, reward)
+
+
+@PLENTY
+@given(cases("ruin", "gross", "latency"))
+def test_an_ended_account_never_trades_again(case):
+    ended = None
+    for engine, ledger, _ in side_by_side(case):
+        ended = engine if ledger.ended else None
+    if ended is None:
+        return
+    kept, held = ended.money[0].copy(), ended.holdings[0].copy()
+    for wishes in case.wishes[:2]:
+        ended.step(wishes[None])
+        assert ended.money[0].tolist() == kept.tolist()
+        assert ended.holdings[0].tolist() == held.tolist()
+        assert ended.terminated[0]
+        assert ended.reward[0] == 0

