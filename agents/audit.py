@@ -37,7 +37,8 @@ from encoders.embed import Embeddings, embed
 from encoders.forecast import LEVELS
 from encoders.heads import TargetScale
 from encoders.model import ForecastModel
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.observations import account_names, observation_space
 from envs.trading_env import TradingEnv
 

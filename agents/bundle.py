@@ -25,7 +25,8 @@ from data.splits import Split
 from encoders.batches import Windows
 from encoders.checkpoint import Checkpoint
 from encoders.embed import embed
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.observations import account_names, observation_space
 
 SETTINGS, WEIGHTS, ENCODER = "bundle.json", "policy.safetensors", "encoder"

@@ -16,7 +16,8 @@ from agents.policy import Policy
 from agents.weights import Weights, portable
 from configs.errors import UserError
 from data.market import Market
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.layout import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, START, TRADED, TURNOVER
 from envs.metrics import Metrics, measure
 from envs.observations import observe

@@ -13,10 +13,12 @@ from agents.config import AgentConfig
 from configs.errors import UserError
 from configs.loader import flags, known_flags, parse, preset, read_yaml
 from configs.registry import check_name
+from configs.run import plain
 from data.dataset import DataConfig, Dataset
 from encoders import ENCODERS
 from encoders.config import EncoderConfig, PretrainConfig
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
+from envs.execution import COSTS
 
 if TYPE_CHECKING:
     from encoders.checkpoint import Checkpoint
@@ -38,6 +40,8 @@ class Choice:
     market: str = "bundled"
     """what is traded: the bundled simulated market, or btc_hourly, btc_daily, ... (the files of configs/data) out of a
     store that scripts/import_data.py has filled"""
+    costs: str = ""
+    """what trading costs: spot_taker, perp or free in place of the preset's; env.costs sets single numbers"""
     config: Path | None = None
     """a YAML file of settings over the presets; flags stand over both"""
 
@@ -45,6 +49,8 @@ class Choice:
         check_name("algo", self.algo, ALGOS)
         check_name("encoder", self.encoder, (*ENCODERS, "none"))
         check_name("preset", self.preset, PRESETS)
+        if self.costs:
+            check_name("costs", self.costs, COSTS)
 
 
 @dataclass(frozen=True)
@@ -124,9 +130,11 @@ def load_experiment(argv: Sequence[str]) -> ExperimentConfig:
         "agent": preset("agent", f"{chosen.algo}.{chosen.preset}"),
         "bootstrap": preset("arena", chosen.preset),
     }
+    if chosen.costs:
+        settings["env"]["costs"] = plain(COSTS[chosen.costs])
     if chosen.encoder != "none":
         settings["net"] = preset("encoder", f"{chosen.encoder}.{chosen.preset}")
-    return parse(ExperimentConfig, [*flags(file), *argv], settings)
+    return parse(ExperimentConfig, [*flags(file, ExperimentConfig), *argv], settings)
 
 
 def encode(config: ExperimentConfig, dataset: Dataset, encoder: str, device: str

@@ -10,7 +10,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from configs.errors import UserError
 from data.market import Market
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.layout import AGE, EQUITY, MONEY, START
 from envs.observations import observation_space, observe
 
@@ -27,10 +28,10 @@ class AccountsVecEnv(VecEnv):
         self.engine = Engine(market, config, accounts, window, rows, random_start=True, autoreset=True)
         self.observation, self.reward_scale = observation, reward_scale
         self.render_mode = None
-        self._levels = config.actions(len(market.assets))
+        self._actions = config.actions(len(market.assets))
         self._target = np.zeros((accounts, len(market.assets)))
         self._none: dict[str, Any] = {}
-        super().__init__(accounts, observation_space(self.engine, observation), self._levels.space)
+        super().__init__(accounts, observation_space(self.engine, observation), self._actions.space)
         self._streams: list[int] | None
         self.engine.reset(self.seed(seed))
         self._streams = None
@@ -47,7 +48,7 @@ class AccountsVecEnv(VecEnv):
         return observe(self.engine, self.observation, self.engine.shown, self.engine.observed)
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._levels.write(actions, self._target, self.engine.weights)
+        self._actions.write(actions, self._target, self.engine.weights)
 
     def step_wait(self):
         engine = self.engine
@@ -82,7 +83,13 @@ class AccountsVecEnv(VecEnv):
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         setattr(self, attr_name, value)
 
+    def action_masks(self) -> np.ndarray:
+        """(accounts, choices) bool: which actions make sense now, for MaskablePPO."""
+        return self._actions.masks(self.engine.weights(), self.engine.tradeable())
+
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        if method_name == "action_masks":
+            return list(self.action_masks()[self._indices(indices)])
         raise UserError(f"accounts share one engine and have no method {method_name!r} of their own")
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:

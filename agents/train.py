@@ -18,7 +18,7 @@ from configs.errors import UserError
 from configs.registry import lookup
 from data.dataset import Dataset
 from encoders.checkpoint import Checkpoint
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
 from envs.observations import account_names
 
 

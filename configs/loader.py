@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import tyro
 import yaml
@@ -26,21 +26,30 @@ PRESETS = Path(__file__).parent
 Config = TypeVar("Config")
 
 
-def flags(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Nested settings as the flags that would set them.
+def flags(settings: Mapping[str, Any], cls: type | None = None, prefix: str = "") -> list[str]:
+    """Nested settings as the flags that would set them; `cls` tells a section from a setting that holds pairs.
 
     >>> flags({"env": {"fee_bps": 5.0, "levels": [-1, 1]}})
     ['--env.fee_bps', '5.0', '--env.levels', '-1', '1']
     """
+    hints = get_type_hints(cls) if dataclasses.is_dataclass(cls) else {}
     out: list[str] = []
     for key, value in settings.items():
-        if isinstance(value, Mapping):
-            out += flags(value, f"{prefix}{key}.")
-        elif isinstance(value, (list, tuple)):
-            out += [f"--{prefix}{key}", *map(str, value)]
+        kind = hints.get(key)
+        if isinstance(value, Mapping) and get_origin(kind) is not dict:
+            out += flags(value, kind, f"{prefix}{key}.")
         else:
-            out += [f"--{prefix}{key}", str(value)]
+            out += [f"--{prefix}{key}", *words(value)]
     return out
+
+
+def words(value: Any) -> list[str]:
+    """A setting as it stands on a command line; pairs and rows of numbers one after the other."""
+    if isinstance(value, Mapping):
+        value = list(value.items())
+    if isinstance(value, (list, tuple)):
+        return [word for item in value for word in words(item)]
+    return [str(value)]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -72,7 +81,7 @@ def parse(cls: type[Config], argv: Sequence[str], settings: Mapping[str, Any] | 
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(cls, args=[*flags(settings or {}), *argv], prog=Path(sys.argv[0]).name,
+            return tyro.cli(cls, args=[*flags(settings or {}, cls), *argv], prog=Path(sys.argv[0]).name,
                             config=(tyro.conf.FlagConversionOff,))
     except SystemExit as stop:
         if stop.code in (0, None):

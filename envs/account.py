@@ -296,7 +296,7 @@ def step_accounts(first, last, target, plan):
     for b in range(first, last):
         account = state[b]
         if account[at.ENDED] > 0.0:  # ruined and not opened anew: nothing moves any more
-            outcome[at.REWARD, b] = outcome[at.EVENT_BITS, b] = 0.0
+            outcome[at.REWARD, b] = outcome[at.EVENT_BITS, b] = account[at.TURNOVER] = 0.0
             continue
         k = int(account[at.DECISION])
         if k >= decisions[k, 1]:

@@ -207,5 +207,4 @@ def on_tick(price: np.ndarray, worse: np.ndarray, tick: np.ndarray, up: bool) ->
     # a quote that is on a tick but for a rounding stays there
     rounded = np.ceil(quote / step - 1e-9) * step if up else np.floor(quote / step + 1e-9) * step
     quote = np.where(tick > 0, rounded, quote)
-    share = quote / price - 1 if up else 1 - quote / price
-    return np.clip(share, 0.0, 1.0 - 1e-9)
+    return np.maximum(quote / price - 1, 0.0) if up else np.clip(1 - quote / price, 0.0, 1.0 - 1e-9)

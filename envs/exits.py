@@ -15,6 +15,7 @@ import numpy as np
 from configs.errors import UserError
 from envs import layout as at
 from envs.compiled import rule
+from envs.orders import LEAST_RATIO
 
 NOWHERE = 2.0  # on the way from 0 to 1
 
@@ -120,7 +121,7 @@ def close_out(account, bar, n, price, worse, fee):
 @rule
 def slip(bar, n, units, scale):
     """Share by which closing a position is worse than the price that set it off."""
-    return scale * (bar[n, at.SELL] if units > 0.0 else bar[n, at.BUY])
+    return min(scale * bar[n, at.SELL], 1.0 - LEAST_RATIO) if units > 0.0 else scale * bar[n, at.BUY]
 
 
 @rule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
 from envs.trading_env import TradingEnv
 from envs.vector_env import TradingVectorEnv
 

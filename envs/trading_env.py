@@ -14,7 +14,8 @@ from data.dataset import DataConfig, Dataset, load_dataset
 from data.market import Market
 from data.simulator.config import SimulatorConfig
 from envs import layout as at
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.observations import observation_space
 from envs.recording import Recorder
 from envs.render import ansi, picture

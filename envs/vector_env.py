@@ -12,7 +12,8 @@ from gymnasium.vector.utils import batch_space
 from configs.errors import UserError
 from data.market import Market
 from envs import layout as at
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.observations import observation_space, observe
 from envs.risk import Outlook
 from envs.trading_env import MONEY_IN_INFO, TradingEnv, bundled, check_made, made

@@ -38,7 +38,8 @@ def episode(portfolio: bool, steps: int) -> Recording:
     from itertools import islice
 
     from agents.strategies.baselines import momentum
-    from envs.engine import Engine, EnvConfig
+    from envs.config import EnvConfig
+    from envs.engine import Engine
     from envs.portfolio_env import PortfolioEnv
     from envs.recording import Recorder
     from envs.risk import RiskConfig

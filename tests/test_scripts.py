@@ -45,7 +45,7 @@ agent:
 bootstrap: {draws: 100, block: 10}
 """
 SCRIPTS = ("train_agent", "pretrain_encoder", "evaluate", "benchmark", "import_data", "check_data", "audit_leakage",
-           "list_features")
+           "list_features", "oracle", "replay", "pictures")
 
 
 @dataclass(frozen=True)

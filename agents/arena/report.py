@@ -43,8 +43,8 @@ class Report:
         })
 
 
-def compare(tracks: Sequence[Track], config: BootstrapConfig) -> Report:
-    """All contestants on the same resampled histories, so that differences are paired."""
+def compare(tracks: Sequence[Track], config: BootstrapConfig, remark: str = "") -> Report:
+    """All contestants on the same resampled histories, so that differences are paired; a remark ends what is said."""
     returns = np.stack([returns_of(track.equity) for track in tracks])  # (C, K)
     draws = resample(returns, tracks[0].bars_per_year, config)
     rows = []
@@ -61,7 +61,7 @@ def compare(tracks: Sequence[Track], config: BootstrapConfig) -> Report:
     about = (f"Test rows {span.start} to {span.stop - 1} ({first} to {last} UTC, {tracks[0].years:.2f} years). "
              f"After fees, spread, slippage, carry and interest. Intervals: {config.level:.0%}, stationary bootstrap, "
              f"{config.draws} draws, mean block {config.block:g} bars. One seed each: the intervals hold the luck of "
-             f"this period, not of training.")
+             f"this period, not of training.{remark and ' '}{remark}")
     return Report(table.set_index("contestant"), _differences(tracks, draws, config), about)
 
 

@@ -12,7 +12,8 @@ from agents.policy import Policy
 from configs.errors import UserError
 from data.market import Market
 from envs.actions import Actions
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.execution import SECONDS_PER_YEAR
 from envs.layout import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, TURNOVER
 from envs.metrics import Metrics, measure

@@ -16,7 +16,10 @@ from configs.errors import UserError
 from configs.registry import lookup
 from data.dataset import Dataset
 from encoders.forecast import Forecast, mean
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
+
+OPTIMISTIC = ("Orders fill at the very close that they were decided on (env.fill same_close): that is optimistic, for "
+              "nobody can have that price.")
 
 
 def supervised(forecasts: Mapping[str, Forecast], dataset: Dataset, env: EnvConfig, window: int
@@ -67,7 +70,7 @@ def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], d
     everyone = {**agents_of(bundles, dataset, window, device, cache), **supervised(forecasts, dataset, env, window),
                 **baselines(dataset)}
     tracks = compete(everyone, dataset.market, env, window, dataset.split.test)
-    report = compare(tracks, bootstrap)
+    report = compare(tracks, bootstrap, OPTIMISTIC if env.fill == "same_close" else "")
     report.save(folder)
     draw(tracks, folder / "equity.png")
     return report, tracks

@@ -30,7 +30,7 @@ from agents.policy import Policy, WeightTable
 from configs.errors import UserError
 from data.market import Market
 from envs import layout as at
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
 from envs.execution import bar_table
 from envs.risk import weight_limits
 

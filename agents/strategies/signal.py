@@ -15,7 +15,8 @@ import numpy as np
 from agents.policy import Observation
 from data.market import Market
 from encoders.forecast import Forecast
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.layout import LOG_EQUITY
 from envs.observations import observe
 

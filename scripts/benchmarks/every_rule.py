@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from envs.engine import EnvConfig
+    from envs.config import EnvConfig
 
 
 def every_rule() -> EnvConfig:
@@ -14,7 +14,7 @@ def every_rule() -> EnvConfig:
     Levels are such that accounts which act at random go on trading.
     """
     from data.schema import EVERY_ASSET
-    from envs.engine import EnvConfig
+    from envs.config import EnvConfig
     from envs.episodes import EpisodeConfig
     from envs.execution import CostConfig
     from envs.exits import MarginConfig

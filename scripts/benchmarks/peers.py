@@ -17,7 +17,7 @@ from benchmarks.timing import BARS, FEATURES, WINDOW, Timing, Work, show, side_b
 
 if TYPE_CHECKING:
     from data.market import Market
-    from envs.engine import EnvConfig
+    from envs.config import EnvConfig
 
 OURS = "CoinArena, windows"
 # steps in a piece of work, so that each takes about half a second, by the number of accounts
@@ -29,7 +29,7 @@ STEPS = {
 
 
 def compare_with_peers(rounds: int, python: Path) -> None:
-    from envs.engine import EnvConfig
+    from envs.config import EnvConfig
 
     with ExitStack() as stack:
         market, file, told = make_market(Path(stack.enter_context(tempfile.TemporaryDirectory())))

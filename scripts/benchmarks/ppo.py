@@ -20,7 +20,7 @@ def ppo_part(rounds: int, threads: int) -> None:
     from agents.feature_table import make_table, publish
     from agents.sb3_env import AccountsVecEnv
     from configs.loader import parse, preset
-    from envs.engine import EnvConfig
+    from envs.config import EnvConfig
     from envs.observations import account_names
     from envs.trading_env import TradingEnv
 

@@ -16,7 +16,7 @@ from encoders.checkpoint import Checkpoint
 from encoders.config import EncoderConfig, PretrainConfig
 from encoders.forecast import Forecast
 from encoders.pretrain import pretrain
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
 
 WINDOW = 8
 # nearly all of tomorrow can be known, so that a second of training leaves weights that are not the untrained ones

@@ -22,7 +22,7 @@ from agents.train import train
 from data.dataset import DataConfig, Dataset, load_dataset
 from data.market import CLOSE
 from data.simulator.known import KnownConfig, best_growth, make_known
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
 from envs.execution import CostConfig
 
 TEN_BPS = EnvConfig(costs=CostConfig.flat_fee(10.0))  # the fee that the published growths were worked out for

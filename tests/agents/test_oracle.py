@@ -19,7 +19,8 @@ from configs.errors import UserError
 from data.market import CLOSE, HIGH, LOW, VOLUME, Market
 from data.simulator.known import SIGMA, best_growth, make_known
 from envs import layout as at
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.episodes import EpisodeConfig
 from envs.execution import CostConfig
 from envs.exits import MarginConfig

@@ -11,7 +11,7 @@ from agents.arena.rollout import Contestant, compete
 from agents.policy import WeightTable
 from configs.errors import UserError
 from data.market import CLOSE
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
 from envs.execution import CostConfig
 from envs.trading_env import TradingEnv
 from tests.envs.markets import market_of, random_market

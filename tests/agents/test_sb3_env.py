@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
 from agents.sb3_env import AccountsVecEnv
 from configs.errors import UserError
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
 from envs.layout import EQUITY
 from envs.vector_env import TradingVectorEnv
 from tests.envs.markets import market_of, random_market
@@ -141,3 +142,17 @@ def test_an_action_that_makes_no_sense_trades_nothing():
     weights = AccountsVecEnv(random_market(200), replace(EnvConfig(), action="weights"), 1, WINDOW, SPAN)
     with pytest.raises(UserError, match="target weights must lie in"):
         weights.step(np.array([[np.nan]]))
+
+
+def test_maskable_ppo_trades_only_what_the_masks_leave():
+    """Long-only steps: an account that holds nothing cannot sell, and MaskablePPO never tries."""
+    config = EnvConfig(action="steps", low=0.0, episode=20)
+    env = AccountsVecEnv(random_market(200), config, ACCOUNTS, WINDOW, SPAN, observation="window")
+    model = MaskablePPO("MultiInputPolicy", env, n_steps=8, batch_size=16, n_epochs=1, device="cpu", seed=0)
+    model.learn(ACCOUNTS * 16)
+    observation = env.reset()
+    for _ in range(30):
+        masks = env.action_masks()
+        action, _ = model.predict(observation, action_masks=masks)
+        assert masks[np.arange(ACCOUNTS), action].all()
+        observation = env.step(action)[0]

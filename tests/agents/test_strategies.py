@@ -14,7 +14,7 @@ from agents.strategies.baselines import MOMENTUM_BARS, RANDOM_HOLDS, buy_and_hol
 from agents.strategies.signal import NEVER, SignalPolicy, Thresholds, score_of, tuned
 from configs.registry import lookup
 from data.market import CLOSE
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
 from envs.execution import CostConfig
 from tests.agents.small import forecast_of
 from tests.envs.markets import random_market

@@ -21,7 +21,8 @@ from configs.run import plain
 from data.dataset import DataConfig
 from encoders import ENCODERS
 from encoders.config import EncoderConfig, PretrainConfig
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
+from envs.execution import CostConfig
 
 CONFIG_OF = {"agent": AgentConfig, "env": EnvConfig, "data": DataConfig, "encoder": EncoderConfig,
              "pretrain": PretrainConfig, "arena": BootstrapConfig}
@@ -246,3 +247,15 @@ def test_every_choice_has_its_presets(size):
         preset("encoder", f"{name}.{size}")
     for group in ("data", "env", "pretrain", "arena"):
         preset(group, size)
+
+
+def test_settings_that_hold_pairs_and_rows_survive_a_file():
+    costs = CostConfig(lot={"all": 0.1, "BTC": 1e-5}, borrow_of={"ETH": 0.2},
+                       tiers=((0.0, 5.0, 2.0), (1e6, 4.0, 1.0)))
+    for config in (EnvConfig(costs=costs), EnvConfig()):
+        assert parse(EnvConfig, [], plain(config)) == config
+
+
+def test_named_costs_stand_over_the_preset_and_under_the_flags():
+    config = load_experiment(["--costs", "perp", "--env.costs.fee_bps", "3"]).env.costs
+    assert (config.fee_bps, config.maker_bps, config.borrow_apr) == (3.0, 1.8, 0.0)

@@ -41,6 +41,16 @@ def random_market(rows: int = 200, assets: int = 1, seed: int = 0, scale: float 
     return market_of(opens, closes, rng.normal(0, 1e-4, (rows, assets)))
 
 
+def closing_at(*closes: float, **others) -> Market:
+    """One asset that opens where it closed before."""
+    close = np.array(closes, float)[:, None]
+    return market_of(np.vstack([close[:1], close[:-1]]), close, **others)
+
+
+def no_carry(market: Market) -> Market:
+    return replace(market, carry=np.zeros_like(market.carry))
+
+
 def missing(prices, rng):
     prices[rng.random(prices.shape[:2]) < 0.1] = np.nan
 

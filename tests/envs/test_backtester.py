@@ -16,7 +16,8 @@ import pytest
 
 from data.market import CLOSE, OPEN, Market
 from envs import layout as at
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.execution import CostConfig
 from envs.exits import MarginConfig
 from envs.risk import RiskConfig

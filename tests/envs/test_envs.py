@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from configs.errors import UserError
-from envs.engine import EnvConfig
+from envs.config import EnvConfig
 from envs.execution import CostConfig
 from envs.observations import account_names
 from envs.trading_env import TradingEnv
 from envs.vector_env import TradingVectorEnv
 from tests.envs.markets import market_of, random_market
+
 
 def test_an_episode_of_forty_lasts_forty_and_is_truncated():
     env = TradingEnv(random_market(120), window=8, config=EnvConfig(episode=40))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from configs.errors import UserError
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.execution import CostConfig
 from envs.exits import MarginConfig
 from envs.layout import CARRY, CASH, EQUITY, FEES, INTEREST, SLIPPAGE, TAKER, UNITS

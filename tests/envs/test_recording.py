@@ -10,7 +10,8 @@ import pytest
 from configs.errors import UserError
 from data.market import CLOSE
 from envs import layout as at
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.execution import CostConfig
 from envs.recording import Recorder, Recording
 from envs.risk import RiskConfig

@@ -13,7 +13,8 @@ from gymnasium.utils.passive_env_checker import env_render_passive_checker
 from gymnasium.wrappers import RenderCollection
 
 from configs.errors import UserError
-from envs.engine import Engine, EnvConfig
+from envs.config import EnvConfig
+from envs.engine import Engine
 from envs.recording import Recorder
 from envs.render import ansi, picture
 from envs.risk import RiskConfig
