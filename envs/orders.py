@@ -129,9 +129,9 @@ def equity_after_costs(bar, wish, value, before, taker, scale):
                     rate = -rate
                 top += rate * value[n]
                 bottom += rate * wish[n]
-        last, equity = equity, top / bottom
-        if equity <= 0.0:
+        if top <= 0.0 or bottom <= 0.0:  # bottom: cutting a position costs more than it frees, whatever is left
             return 0.0
+        last, equity = equity, top / bottom
         if not bent or abs(equity - last) <= SOLVED * before:
             break
     return equity

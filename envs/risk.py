@@ -49,7 +49,7 @@ class RiskConfig:
     band: float = 0.02
     """orders smaller than this share of equity are not sent, except those that close a position"""
     stop_loss: float = 0.0
-    """closes a position inside the bar when it has lost this share of its entry price"""
+    """closes a position inside the bar that has lost this share of its entry price; the next decision may reopen it"""
     take_profit: float = 0.0
     """closes a position inside the bar when it has gained this share of its entry price"""
     trailing_stop: float = 0.0

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 import agents.audit as watching
+import envs.engine as engines
 from agents.audit import Watched, audit, newborn, untrained, watched_in
 from agents.experiment import load_experiment
 from agents.policy import WeightTable
@@ -20,13 +21,14 @@ from data.causality import choose_cuts
 from data.dataset import build, load_raw
 from data.features import FEATURES
 from data.features.base import Feature, one
-from data.market import CLOSE, OPEN, Market
+from data.market import CLOSE
 from encoders import ENCODERS
 from encoders.base import Encoder
 from encoders.batches import Windows
 from encoders.config import EncoderConfig
-from envs.engine import Engine
-from envs.layout import EQUITY
+from envs import layout as at
+from envs.execution import bar_table
+from envs.observations import windows_of
 from tests.agents.audited import CONFIG, HONEST, LATER, RAW, columns_of, names_of
 from tests.agents.small import ENV, NET, WINDOW
 
@@ -126,35 +128,19 @@ def thresholds_on_all_rows(monkeypatch) -> Watched:
 
 
 def an_env_that_shows_the_next_bar(monkeypatch) -> Watched:
-    def next_window(self, row, window):
-        row = min(row + 1, len(self) - 1)
-        return self.features[row - window + 1 : row + 1]
-
-    monkeypatch.setattr(Market, "window_at", next_window)
+    monkeypatch.setattr(engines, "windows_of", lambda features, window: windows_of(
+        np.concatenate([features[1:], features[-1:]]), window))
     return Watched(ENV, WINDOW)
 
 
-def an_account_marked_at_the_next_close(monkeypatch) -> Watched:
-    honest = Engine._lay_out_decisions
-
-    def one_bar_late(self, rows):
-        honest(self, rows)
-        self.mark[:-1] = self.mark[1:]
-
-    monkeypatch.setattr(Engine, "_lay_out_decisions", one_bar_late)
-    return Watched(ENV, WINDOW)
-
-
-def an_order_filled_a_bar_later_than_it_says(monkeypatch) -> Watched:
+def with_bars_from_later(monkeypatch, column: int) -> Watched:
     """Money that is earned with prices of tomorrow shows in the equity of today."""
-    honest = Engine._lay_out_decisions
+    def one_later(*arguments):
+        bars = bar_table(*arguments)
+        bars[:-1, :, column] = bars[1:, :, column]
+        return bars
 
-    def tomorrows_open(self, rows):
-        honest(self, rows)
-        later = np.minimum(self.decision_rows[:-1] + 2, len(self.market) - 1)
-        self.fill = np.ascontiguousarray(self.market.prices[later, :, OPEN])
-
-    monkeypatch.setattr(Engine, "_lay_out_decisions", tomorrows_open)
+    monkeypatch.setattr(engines, "bar_table", one_later)
     return Watched(ENV, WINDOW)
 
 
@@ -205,9 +191,10 @@ PLANTED = {
     "threshold on all rows": Planted(thresholds_on_all_rows, these("thresholds of lstm"),
                                      cut=HONEST.split.valid.stop),
     "an environment that shows the next bar": Planted(an_env_that_shows_the_next_bar, these("window")),
-    "an account marked at the next close": Planted(an_account_marked_at_the_next_close, these("account", "money"),
-                                                   MONEY),
-    "an order filled later": Planted(an_order_filled_a_bar_later_than_it_says, these("account", "money"), MONEY),
+    "an account marked at the next close": Planted(lambda patch: with_bars_from_later(patch, at.CLOSE),
+                                                   these("account", "money"), MONEY),
+    "an order filled later": Planted(lambda patch: with_bars_from_later(patch, at.FILL), these("account", "money"),
+                                     MONEY),
     "an encoder that reads past its row": Planted(
         an_encoder_that_reads_past_its_row, these("embeddings of lstm", "forecasts of lstm", "values of agent"),
         all_of("lstm") | these("actions of agent", "equity of agent", "weights of agent")),
@@ -241,5 +228,5 @@ def test_a_leaking_feature_is_followed_to_the_actions(monkeypatch):
 def test_the_money_that_is_watched_is_the_engines():
     part = watching.Part(HONEST, slice(0, len(HONEST.market)))
     money = next(output for output in watching.shown(part, ENV, WINDOW) if output.name == "money")
-    assert EQUITY == 1
+    assert at.EQUITY == 1
     assert np.exp(money.values[:, 0].sum()) * ENV.capital == pytest.approx(money.values[-1, 1])

@@ -201,7 +201,7 @@ def test_a_new_market_of_the_same_kind_is_welcome(bundle, simulated):
     longer = simulated.market.slice(slice(200, 1_400))
     policy = bundle.policy(longer)
     rows = longer.decision_rows(WINDOW)[-100:]
-    seen = {"row": rows.astype(np.int32)[:, None], "account": np.zeros((100, 7), np.float32)}
+    seen = {"row": rows.astype(np.int32)[:, None], "account": np.zeros((100, 8), np.float32)}
     shifted = {**seen, "row": seen["row"] + 200}
     np.testing.assert_array_equal(policy.predict(seen, deterministic=True)[0],
                                   bundle.policy(simulated.market).predict(shifted, deterministic=True)[0])

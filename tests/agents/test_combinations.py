@@ -18,8 +18,7 @@ from agents.feature_table import TableLookup
 from agents.train import train
 from configs.errors import UserError
 from encoders import ENCODERS
-from envs.account import ACCOUNT_BOUND
-from envs.observations import account_names
+from envs.observations import ACCOUNT_BOUND, account_names
 from tests.agents.small import AGENT, ENV, WINDOW, tiny_encoder
 
 

@@ -24,7 +24,7 @@ SPACE = spaces.Dict({"row": spaces.Box(0, 1_499, (1,), np.int32), "account": spa
 
 
 def observed(rows: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    account = np.random.default_rng(seed).uniform(-1, 1, (len(rows), 7)).astype(np.float32)
+    account = np.random.default_rng(seed).uniform(-1, 1, (len(rows), 8)).astype(np.float32)
     return {"row": rows.astype(np.int32)[:, None], "account": account}
 
 
@@ -94,10 +94,10 @@ def test_the_policy_sees_the_numbers_of_the_account_that_were_asked_for(simulate
     assert [names[i] for i in chosen] == ["weight:BTC", "remaining"]
     extractor = RowExtractor(SPACE, table.key, chosen)
     rows = np.array([300, 301])
-    account = np.arange(14, dtype=np.float32).reshape(2, 7)
+    account = np.arange(2 * len(names), dtype=np.float32).reshape(2, -1)
     found = extractor({"row": torch.from_numpy(rows)[:, None].float(), "account": torch.from_numpy(account)})
     np.testing.assert_array_equal(found[:, :-2], table.values[rows])
-    np.testing.assert_array_equal(found[:, -2:], account[:, [0, 6]])
+    np.testing.assert_array_equal(found[:, -2:], account[:, [0, 7]])
 
 
 def test_a_table_is_scaled_on_training_rows_alone(simulated):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from tests.envs.ledger_orders import HALVINGS, Desk
+from tests.envs.ledger_orders import LEAST_RATIO, Desk, halved
 from tests.envs.ledger_rewards import Rewards
 from tests.envs.ledger_terms import HAIR, Bar, Fill, Notes, Position, Rules, clip
 
@@ -207,18 +207,14 @@ class Ledger:
             return now
         if room(1.0) > 0:
             return None
-        low, high = now, 1.0
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if room(middle) > 0 else (low, middle)
-        return high
+        return halved(now, 1.0, lambda s: room(s) <= 0)
 
     def _exit(self, n: int, level: float, bar: Bar, rate: float, why: str) -> None:
         """Close asset `n` at `level`; all but a take profit cross the spread."""
         units = self.positions[n].units
         if not units:
             return
-        worse = 0.0 if why == "take_profit" else -bar.sell[n] if units > 0 else bar.buy[n]
+        ratio = max(LEAST_RATIO, 1 - bar.sell[n] * self.scale) if units > 0 else 1 + bar.buy[n] * self.scale
         self.gains += units * (level - bar.open[n])
-        self._book(Fill(n, -units, level, level * (1 + worse * self.scale), why), rate, bar.day)
+        self._book(Fill(n, -units, level, level * (1.0 if why == "take_profit" else ratio), why), rate, bar.day)
         self.notes.events.add(why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.envs.ledger_terms import HAIR, Bar, Notes, Rules, clip
@@ -10,6 +11,32 @@ from tests.envs.ledger_terms import HAIR, Bar, Notes, Rules, clip
 HALVINGS = 200
 SPECK = 1e-12  # of equity: smaller orders are roundings of the caps
 LEAST_RATIO = 0.001  # of the fill price, which a seller always gets
+
+
+def halved(low: float, high: float, is_high: Callable[[float], bool]) -> float:
+    """Where between `low` and `high` the verdict turns, to the last bit of a float.
+
+    >>> halved(0.0, 2.0, lambda x: x * x >= 2) == math.sqrt(2)
+    True
+    """
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (low, middle) if is_high(middle) else (middle, high)
+    return high
+
+
+def lowest(convex: Callable[[float], float], low: float, high: float) -> float:
+    """Where a convex function is lowest, by thirds.
+
+    >>> round(lowest(lambda x: (x - 1) ** 2, 0.0, 5.0), 6)
+    1.0
+    """
+    for _ in range(HALVINGS):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        low, high = (low, right) if convex(left) <= convex(right) else (left, high)
+    return (low + high) / 2
 
 
 @dataclass
@@ -93,7 +120,7 @@ class Desk:
         if weight == 0:
             return True
         size = abs(weight * self.before - self.held[n])
-        self.notes.judge(size, 0.0, self.before, "band")  # no room under a cap may be exactly no room: a close of nothing
+        self.notes.judge(size, 0.0, self.before, "band")  # capped to nothing, or to a close of nothing: a rounding says
         for least in (self.rules.band * self.before, self.rules.min_notional):
             if least:
                 self.notes.judge(size, least, self.before)
@@ -110,7 +137,7 @@ class Desk:
         return 1 + self.scale * worse if order > 0 else max(LEAST_RATIO, 1 - self.scale * worse)
 
     def left_after_costs(self, sent: dict[int, float]) -> float:
-        """The equity E that pays for going to weights * E, by halving; 0 where nothing would be left."""
+        """The largest equity E that pays for going to weights * E, by halving; 0 where none does."""
         def missing(left: float) -> float:
             cost = 0.0
             for n, weight in sent.items():
@@ -119,14 +146,13 @@ class Desk:
                 cost += order * self.rate(n, order) * (1 + fee) - order
             return left - (self.before - cost)
 
-        low, high = 0.0, self.before
+        low = 0.0
+        if missing(low) >= 0:  # closing everything cannot be paid for, going part of the way perhaps
+            low = lowest(missing, 0.0, self.before)
         self.notes.judge(missing(low), 0.0, self.before)
         if missing(low) >= 0:
             return 0.0
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if missing(middle) < 0 else (low, middle)
-        return (low + high) / 2
+        return halved(low, self.before, lambda left: missing(left) >= 0)
 
     def guarded(self, orders: dict[int, float], left: float) -> dict[int, float]:
         """Cut what makes positions larger so far that all of them together are worth no more than `gross` allows."""

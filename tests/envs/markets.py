@@ -69,7 +69,7 @@ def halted(prices, rng):
 
 
 def silent(prices, rng):
-    prices[rng.random(prices.shape[:2]) < 0.2, VOLUME] = 0.0
+    prices[:, :, VOLUME] *= rng.random(prices.shape[:2]) > 0.2  # where there is no bar, there is none after it
 
 
 def between_bars(prices, rng):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,7 +28,8 @@ from tests.envs.ledger_terms import Bar, Rules
 BASIS_POINT = 1e-4
 HOURS_IN_YEAR = 24 * 365
 START = np.datetime64("2021-03-01T05:00", "us")
-PLENTY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+CASES = int(os.environ.get("LEDGER_CASES", "200"))  # of each rule; thousands were walked when a rule was written
+PLENTY = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def market_of(case: Case) -> Market:
@@ -176,6 +178,17 @@ def test_one_rule(rule, data):
         assert_equal(engine, ledger, reward)
 
 
+@pytest.mark.parametrize("together", [
+    ("margin", "every exit"), ("margin", "impact", "lots", "tiers"), ("latency", "drawdown_stop", "capacity"),
+    ("net", "turnover", "interest", "lots", "small orders"), ("same_close", "margin", "every exit", "impact", "spread"),
+], ids=" and ".join)
+@PLENTY
+@given(st.data())
+def test_rules_that_meet(together, data):
+    for engine, ledger, reward in side_by_side(data.draw(cases(*together))):
+        assert_equal(engine, ledger, reward)
+
+
 @PLENTY
 @given(cases())
 def test_any_rules_together(case):
@@ -194,7 +207,9 @@ def test_an_ended_account_never_trades_again(case):
     kept, held = ended.money[0].copy(), ended.holdings[0].copy()
     for wishes in case.wishes[:2]:
         ended.step(wishes[None])
+        kept[layout.TURNOVER] = 0
         assert ended.money[0].tolist() == kept.tolist()
+        assert ended.events[0] == 0
         assert ended.holdings[0].tolist() == held.tolist()
         assert ended.terminated[0]
         assert ended.reward[0] == 0
