@@ -97,21 +97,29 @@ def price_ratio(bar, n, order, scale):
 
 
 @rule
-def cost_rate(bar, n, order, taker, scale):
-    """What an order takes out of equity, as a share of its value."""
+def cost_of(bar, n, order, taker, scale):
+    """What an order takes out of equity: (cost, cost of the next unit of value)."""
     ratio = price_ratio(bar, n, order, scale)
-    return ratio * (1.0 + taker) - 1.0 if order > 0.0 else 1.0 - ratio * (1.0 - taker)
+    rising = 0.5 * scale * bar[n, at.IMPACT] * np.sqrt(abs(order))  # impact grows with the order
+    if order > 0.0:
+        rate = ratio * (1.0 + taker) - 1.0
+        return rate * order, rate + rising * (1.0 + taker)
+    rate = 1.0 - ratio * (1.0 - taker)
+    if ratio == LEAST_RATIO:
+        rising = 0.0
+    return -rate * order, rate + rising * (1.0 - taker)
 
 
 @rule
 def equity_after_costs(bar, wish, value, before, taker, scale):
-    """Equity E left when every order is done: E = before - sum(rate * |wish * E - value|), within each capacity.
+    """The largest equity E left when every order is done: E = before - costs of (wish * E - value), within capacity.
 
-    With side and rate of each order known this is linear in E; both are taken from the last E and solved again until E
-    stays. The cost is convex in E, so the solutions fall towards the true one; at or below zero nothing is left to hold
-    anything with. One asset without impact or capacity keeps side and rate: one round.
+    Newton's rule from above, which for convex costs never steps past the solution; a capacity makes them level off, so
+    that a step may leave the bracket and is halved. Zero where no E pays for the orders: then nothing is left to hold
+    anything with. One asset without impact or capacity has straight costs: one round.
     """
-    equity = before
+    equity = high = before
+    low = 0.0
     for _ in range(MOST_ROUNDS):
         top, bottom, bent = before, 1.0, len(wish) > 1
         for n in range(len(wish)):
@@ -121,20 +129,26 @@ def equity_after_costs(bar, wish, value, before, taker, scale):
             most = bar[n, at.CAPACITY]
             if abs(order) > most:
                 bent = True
-                top -= cost_rate(bar, n, min(max(order, -most), most), taker, scale) * most
+                top -= cost_of(bar, n, min(max(order, -most), most), taker, scale)[0]
             elif order != 0.0:
                 bent = bent or bar[n, at.IMPACT] > 0.0 or most < np.inf
-                rate = cost_rate(bar, n, order, taker, scale)
+                cost, slope = cost_of(bar, n, order, taker, scale)
+                top += slope * abs(order) - cost
                 if order < 0.0:
-                    rate = -rate
-                top += rate * value[n]
-                bottom += rate * wish[n]
-        if top <= 0.0 or bottom <= 0.0:  # bottom: cutting a position costs more than it frees, whatever is left
-            return 0.0
-        last, equity = equity, top / bottom
+                    slope = -slope
+                top += slope * value[n]
+                bottom += slope * wish[n]
+        last = equity
+        equity = top / bottom if bottom > 0.0 else 0.0
         if not bent or abs(equity - last) <= SOLVED * before:
             break
-    return equity
+        if equity < last:
+            high = last
+        else:
+            low = last
+        if not low < equity < high:
+            equity = 0.5 * (low + high)
+    return equity if equity > SPECK * before else 0.0
 
 
 @rule
