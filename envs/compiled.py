@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
@@ -47,6 +48,21 @@ def _pointer(typing_context: Any, address: Any) -> Any:
 
 
 pointer: Any = intrinsic(_pointer)
+
+
+def _prefetched(typing_context: Any, address: Any) -> Any:
+    def fetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
+        number = context.get_value_type(types.int32)
+        declared = builder.module.declare_intrinsic("llvm.prefetch", [place.type], ir.FunctionType(
+            ir.VoidType(), [place.type, number, number, number]))
+        builder.call(declared, [place, number(0), number(3), number(1)])  # to read, into every level, data
+        return context.get_dummy_value()
+
+    return types.void(address), fetch
+
+
+prefetch: Any = intrinsic(_prefetched)
 
 
 @rule

@@ -190,7 +190,7 @@ def test_named_costs_are_what_they_say_and_an_unknown_name_is_not():
 
 @pytest.mark.parametrize(("bad", "match"), [
     (dict(tiers=((100.0, 1.0, 1.0),)), "tiers"), (dict(impact=1.0), "max_share"), (dict(max_share=2.0), "max_share"),
-    (dict(spread="rnage"), "range"), (dict(lot={"BTC": -1.0}), "lot"),
+    (dict(spread="ranges"), "range"), (dict(lot={"BTC": -1.0}), "lot"),
 ])
 def test_senseless_costs_are_refused(bad, match):
     with pytest.raises(UserError, match=match):
