@@ -264,7 +264,7 @@ def open_episode(account, chosen, bars, decisions, starts, rules):
 
 
 @rule
-def arrays_of(plan):
+def arrays_of(plan, assets):
     """The arrays of an engine, from their addresses and sizes in the order of `envs.layout`."""
     accounts, wide = plan[at.ACCOUNTS], plan[at.WIDTH]
     state = array_at(plan[at.STATE], (accounts, wide), np.float64)
@@ -272,7 +272,7 @@ def arrays_of(plan):
     observed = array_at(plan[at.OBSERVED], (accounts, plan[at.SHOWN]), np.float32)
     final = array_at(plan[at.FINAL], (accounts, wide), np.float64)
     final_observed = array_at(plan[at.FINAL_OBSERVED], (accounts, plan[at.SHOWN]), np.float32)
-    bars = array_at(plan[at.BAR_TABLE], (plan[at.ROWS], plan[at.ASSETS], at.COLUMNS), np.float64)
+    bars = array_at(plan[at.BAR_TABLE], (plan[at.ROWS], assets, at.COLUMNS), np.float64)
     decisions = array_at(plan[at.DECISIONS], (plan[at.CHOICES], 2), np.int64)
     starts = array_at(plan[at.STARTS], (plan[at.OPENINGS],), np.int64)
     rules = array_at(plan[at.RULE_LIST], (plan[at.RULE_COUNT],), np.float64)
@@ -281,7 +281,7 @@ def arrays_of(plan):
 
 @loop
 def reset_accounts(chosen, plan):
-    state, outcome, observed, _, _, bars, decisions, starts, rules = arrays_of(plan)
+    state, outcome, observed, _, _, bars, decisions, starts, rules = arrays_of(plan, plan[at.ASSETS])
     for b in range(len(state)):
         row = open_episode(state[b], chosen[b], bars, decisions, starts, rules)
         show_account(state[b], bars[row], observed[b])
@@ -306,11 +306,9 @@ def fetch_ahead(b, last, state, outcome, plan):
             prefetch(start + line)
 
 
-@loop
-def step_accounts(first, last, target, plan):
-    """One step of accounts `first` to `last`; with AUTORESET, one that is done is opened anew and its end kept."""
-    state, outcome, observed, final, final_observed, bars, decisions, starts, rules = arrays_of(plan)
-    assets = bars.shape[1]
+@rule
+def step_each(first, last, target, plan, assets):
+    state, outcome, observed, final, final_observed, bars, decisions, starts, rules = arrays_of(plan, assets)
     space = np.empty((4, assets))
     work = array_at(space.ctypes.data, (4, assets), np.float64)
     for b in range(first, last):
@@ -321,7 +319,7 @@ def step_accounts(first, last, target, plan):
             continue
         k = int(account[at.DECISION])
         if k >= decisions[k, 1]:
-            raise IndexError("the span is over: reset the engine before the next step")
+            return True
         for n in range(assets):
             work[3, n] = target[b, n]
         row, reward, ended = step_account(account, work, bars, decisions, rules)
@@ -339,3 +337,15 @@ def step_accounts(first, last, target, plan):
             row = open_episode(account, -1, bars, decisions, starts, rules)
             outcome[at.ROW, b] = row
             show_account(account, bars[row], observed[b])
+    return False
+
+
+@loop
+def step_accounts(first, last, target, plan):
+    """One step of accounts `first` to `last`; with AUTORESET, one that is done is opened anew and its end kept.
+
+    Returns whether it stopped at an account whose span was over.
+    """
+    if plan[at.ASSETS] == 1:  # a number that the compiler knows: its loops over assets fall away
+        return step_each(first, last, target, plan, 1)
+    return step_each(first, last, target, plan, plan[at.ASSETS])

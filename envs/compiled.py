@@ -38,31 +38,47 @@ def loop(function: Callable[..., Any]) -> Any:
     return njit(error_model="numpy", cache=True, nogil=True)(function)
 
 
+def place_of(context: Any, builder: Any, address: Any, number: Any = types.voidptr) -> Any:
+    kind = context.get_value_type(number)
+    return builder.inttoptr(address, kind if number is types.voidptr else kind.as_pointer())
+
+
 def _pointer(typing_context: Any, address: Any) -> Any:
     """The address of an array's data as the pointer that it is."""
+    return types.voidptr(address), lambda context, builder, _, arguments: place_of(context, builder, *arguments)
 
-    def cast(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
 
-    return types.voidptr(address), cast
+def _prefetch(typing_context: Any, address: Any) -> Any:
+    """Have the cache line at `address` fetched, and do not wait for it."""
+    def fetched(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        place, number = place_of(context, builder, *arguments), context.get_value_type(types.int32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        how = number(0), number(3), number(1)  # to read, into every level, data
+        builder.call(builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind), [place, *how])
+        return context.get_dummy_value()
+
+    return types.void(address), fetched
+
+
+def _load(typing_context: Any, address: Any) -> Any:
+    """The int64 at `address`, as other threads have last stored it."""
+    return types.int64(address), lambda context, builder, _, arguments: builder.load_atomic(
+        place_of(context, builder, arguments[0], types.int64), "seq_cst", 8)
+
+
+def _store(typing_context: Any, address: Any, value: Any) -> Any:
+    """Put an int64 where `load` finds it; who finds it also finds all that was written before."""
+    def stored(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        builder.store_atomic(arguments[1], place_of(context, builder, arguments[0], types.int64), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(address, types.int64), stored
 
 
 pointer: Any = intrinsic(_pointer)
-
-
-def _prefetched(typing_context: Any, address: Any) -> Any:
-    def fetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
-        number = context.get_value_type(types.int32)
-        declared = builder.module.declare_intrinsic("llvm.prefetch", [place.type], ir.FunctionType(
-            ir.VoidType(), [place.type, number, number, number]))
-        builder.call(declared, [place, number(0), number(3), number(1)])  # to read, into every level, data
-        return context.get_dummy_value()
-
-    return types.void(address), fetch
-
-
-prefetch: Any = intrinsic(_prefetched)
+prefetch: Any = intrinsic(_prefetch)
+load: Any = intrinsic(_load)
+store: Any = intrinsic(_store)
 
 
 @rule

@@ -9,9 +9,7 @@ by one: stops, liquidation, funding and ruin happen there as anywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from data.market import Market
 from envs import layout as at
 from envs.account import reset_accounts, step_accounts
 from envs.config import EnvConfig
+from envs.crew import Crew
 from envs.episodes import EpisodeConfig, allowed_starts, one_after_another
 from envs.execution import bar_table
 from envs.observations import account_names, windows_of
@@ -72,7 +71,7 @@ class Engine:
         self.final = np.zeros_like(self.state)
         self.final_observed = np.zeros_like(self.observed)
         self.threads = min(threads, max(accounts // FEWEST_PER_THREAD, 1))
-        self._pool: ThreadPoolExecutor | None = None
+        self._crew: Crew | None = None
         self._bind()
 
     def _decisions(self) -> np.ndarray:
@@ -179,16 +178,12 @@ class Engine:
     def advance(self, target: np.ndarray) -> None:
         """`step` for who knows that `target` has the right shape, float64 and contiguous."""
         if self.threads == 1:
-            step_accounts(0, self.accounts, target, self._plan)
-            return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads - 1, "accounts")
-        borders = np.linspace(0, self.accounts, self.threads + 1).astype(int).tolist()
-        *others, own = pairwise(borders)
-        parts = [self._pool.submit(step_accounts, first, last, target, self._plan) for first, last in others]
-        step_accounts(*own, target, self._plan)
-        for part in parts:
-            part.result()
+            over = step_accounts(0, self.accounts, target, self._plan)
+        else:
+            self._crew = self._crew or Crew(self.accounts, self.threads)
+            over = self._crew.step(target, self._plan)
+        if over:
+            raise IndexError("the span is over: reset the engine before the next step")
 
     def practise(self, band: tuple[float, float]) -> None:
         """From now on, new episodes start where trailing volatility is within these percentiles (a curriculum)."""
@@ -209,9 +204,9 @@ class Engine:
         self._bind()
 
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("_pool", "windows", "_plan", "money", "holdings", "fills", "reward")
+        derived = ("_crew", "windows", "_plan", "money", "holdings", "fills", "reward")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _pool=None, windows=windows_of(state["market"].features, state["window"]))
+        self.__dict__.update(state, _crew=None, windows=windows_of(state["market"].features, state["window"]))
         self._bind()

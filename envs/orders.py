@@ -89,18 +89,26 @@ def drop_small(wish, value, before, rules):
 
 
 @rule
+def impact_of(bar, n, order, scale):
+    """Share by which an order of this value moves the price that it is filled at."""
+    if bar[n, at.IMPACT] == 0.0:
+        return 0.0
+    return scale * bar[n, at.IMPACT] * np.sqrt(abs(order))
+
+
+@rule
 def price_ratio(bar, n, order, scale):
     """Price paid or received over the fill price, for an order of this value."""
     if order > 0.0:
-        return 1.0 + scale * (bar[n, at.BUY] + bar[n, at.IMPACT] * np.sqrt(order))
-    return max(1.0 - scale * (bar[n, at.SELL] + bar[n, at.IMPACT] * np.sqrt(-order)), LEAST_RATIO)
+        return 1.0 + scale * bar[n, at.BUY] + impact_of(bar, n, order, scale)
+    return max(1.0 - scale * bar[n, at.SELL] - impact_of(bar, n, order, scale), LEAST_RATIO)
 
 
 @rule
 def cost_of(bar, n, order, taker, scale):
     """What an order takes out of equity: (cost, cost of the next unit of value)."""
     ratio = price_ratio(bar, n, order, scale)
-    rising = 0.5 * scale * bar[n, at.IMPACT] * np.sqrt(abs(order))  # impact grows with the order
+    rising = 0.5 * impact_of(bar, n, order, scale)
     if order > 0.0:
         rate = ratio * (1.0 + taker) - 1.0
         return rate * order, rate + rising * (1.0 + taker)
