@@ -29,7 +29,6 @@ class AccountsVecEnv(VecEnv):
         self.observation, self.reward_scale = observation, reward_scale
         self.render_mode = None
         self._actions = config.actions(len(market.assets))
-        self._target = np.zeros((accounts, len(market.assets)))
         self._none: dict[str, Any] = {}
         super().__init__(accounts, observation_space(self.engine, observation), self._actions.space)
         self._streams: list[int] | None
@@ -48,11 +47,11 @@ class AccountsVecEnv(VecEnv):
         return observe(self.engine, self.observation, self.engine.shown, self.engine.observed)
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._actions.write(actions, self._target, self.engine.weights)
+        self._actions.write(actions, self.engine.target, self.engine.weights)
 
     def step_wait(self):
         engine = self.engine
-        engine.advance(self._target)
+        engine.advance()
         reward = (engine.reward * self.reward_scale).astype(np.float32)
         if not np.isfinite(reward).all():
             b = int(np.argmin(np.isfinite(reward)))

@@ -264,10 +264,16 @@ def open_episode(account, chosen, bars, decisions, starts, rules):
 
 
 @rule
+def plan_at(address):
+    return array_at(address, (at.PLAN,), np.int64)
+
+
+@rule
 def arrays_of(plan, assets):
     """The arrays of an engine, from their addresses and sizes in the order of `envs.layout`."""
     accounts, wide = plan[at.ACCOUNTS], plan[at.WIDTH]
     state = array_at(plan[at.STATE], (accounts, wide), np.float64)
+    target = array_at(plan[at.TARGET], (accounts, assets), np.float64)
     outcome = array_at(plan[at.OUTCOME], (at.EVENT_BITS + 1, accounts), np.float64)
     observed = array_at(plan[at.OBSERVED], (accounts, plan[at.SHOWN]), np.float32)
     final = array_at(plan[at.FINAL], (accounts, wide), np.float64)
@@ -276,12 +282,13 @@ def arrays_of(plan, assets):
     decisions = array_at(plan[at.DECISIONS], (plan[at.CHOICES], 2), np.int64)
     starts = array_at(plan[at.STARTS], (plan[at.OPENINGS],), np.int64)
     rules = array_at(plan[at.RULE_LIST], (plan[at.RULE_COUNT],), np.float64)
-    return state, outcome, observed, final, final_observed, bars, decisions, starts, rules
+    return state, target, outcome, observed, final, final_observed, bars, decisions, starts, rules
 
 
 @loop
-def reset_accounts(chosen, plan):
-    state, outcome, observed, _, _, bars, decisions, starts, rules = arrays_of(plan, plan[at.ASSETS])
+def reset_accounts(chosen, address):
+    plan = plan_at(address)
+    state, _, outcome, observed, _, _, bars, decisions, starts, rules = arrays_of(plan, plan[at.ASSETS])
     for b in range(len(state)):
         row = open_episode(state[b], chosen[b], bars, decisions, starts, rules)
         show_account(state[b], bars[row], observed[b])
@@ -307,8 +314,8 @@ def fetch_ahead(b, last, state, outcome, plan):
 
 
 @rule
-def step_each(first, last, target, plan, assets):
-    state, outcome, observed, final, final_observed, bars, decisions, starts, rules = arrays_of(plan, assets)
+def step_each(first, last, plan, assets):
+    state, target, outcome, observed, final, final_observed, bars, decisions, starts, rules = arrays_of(plan, assets)
     space = np.empty((4, assets))
     work = array_at(space.ctypes.data, (4, assets), np.float64)
     for b in range(first, last):
@@ -341,11 +348,12 @@ def step_each(first, last, target, plan, assets):
 
 
 @loop
-def step_accounts(first, last, target, plan):
+def step_accounts(first, last, address):
     """One step of accounts `first` to `last`; with AUTORESET, one that is done is opened anew and its end kept.
 
     Returns whether it stopped at an account whose span was over.
     """
+    plan = plan_at(address)
     if plan[at.ASSETS] == 1:  # a number that the compiler knows: its loops over assets fall away
-        return step_each(first, last, target, plan, 1)
-    return step_each(first, last, target, plan, plan[at.ASSETS])
+        return step_each(first, last, plan, 1)
+    return step_each(first, last, plan, plan[at.ASSETS])

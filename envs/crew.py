@@ -13,12 +13,11 @@ import weakref
 
 import numpy as np
 
-from envs import layout as at
 from envs.account import step_accounts
-from envs.compiled import array_at, load, loop, store
+from envs.compiled import load, loop, store
 
-# one helper's numbers: its order, the last that is done, whether it sleeps, its accounts, and where the arrays are
-ORDER, DONE, ASLEEP, FIRST, LAST, TARGET, PLAN, OVER = range(8)
+# one helper's numbers: its order, the last that is done, whether it sleeps, its accounts, where the plan is
+ORDER, DONE, ASLEEP, FIRST, LAST, PLAN, OVER = range(7)
 STOP = -1  # the order to leave
 NUMBER = 8  # bytes
 WATCH = 200_000  # looks for an order, a fraction of a millisecond
@@ -34,9 +33,7 @@ def serve(board, seen):
         if order == STOP:
             return STOP
         if order != seen:
-            plan = array_at(board[PLAN], (at.RULE_COUNT + 1,), np.int64)
-            target = array_at(board[TARGET], (plan[at.ACCOUNTS], plan[at.ASSETS]), np.float64)
-            board[OVER] = step_accounts(board[FIRST], board[LAST], target, plan)
+            board[OVER] = step_accounts(board[FIRST], board[LAST], board[PLAN])
             store(place + DONE * NUMBER, order)
             seen, looked = order, 0
         elif looked < WATCH:
@@ -49,11 +46,11 @@ def serve(board, seen):
 
 
 @loop
-def call(boards, target, plan):
+def call(boards, plan):
     """Order the next step. Returns how many helpers sleep and must be woken."""
     asleep = 0
     for h in range(len(boards)):
-        boards[h, TARGET], boards[h, PLAN] = target.ctypes.data, plan.ctypes.data
+        boards[h, PLAN] = plan
         place = boards[h].ctypes.data
         store(place + ORDER * NUMBER, boards[h, ORDER] + 1)
         asleep += load(place + ASLEEP * NUMBER)
@@ -61,9 +58,9 @@ def call(boards, target, plan):
 
 
 @loop
-def work_along(boards, first, last, target, plan):
+def work_along(boards, first, last, plan):
     """The caller's own accounts, and then the wait for those of the others. Returns whether a span was over."""
-    over = step_accounts(first, last, target, plan)
+    over = step_accounts(first, last, plan)
     for h in range(len(boards)):
         while load(boards[h].ctypes.data + DONE * NUMBER) != boards[h, ORDER]:
             pass
@@ -90,15 +87,15 @@ class Crew:
         for board, wake in zip(self.boards, self.wake):
             threading.Thread(target=help_out, args=(board, wake), name="accounts", daemon=True).start()
 
-    def step(self, target: np.ndarray, plan: np.ndarray) -> bool:
-        """One step of all accounts. Whether the span was over for one of them."""
+    def step(self, plan: int) -> bool:
+        """One step of all accounts, by the address of their engine's plan. Whether the span was over for one."""
         if self.process != os.getpid():  # a fork has no threads but the one that forked
             self._engage()
-        if call(self.boards, target, plan):
+        if call(self.boards, plan):
             for board, wake in zip(self.boards, self.wake):
                 if board[ASLEEP]:
                     wake.set()
-        return bool(work_along(self.boards, *self.own, target, plan))
+        return bool(work_along(self.boards, *self.own, plan))
 
 
 def help_out(board: np.ndarray, wake: threading.Event) -> None:

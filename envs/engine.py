@@ -65,6 +65,7 @@ class Engine:
         self.rules = config.rules(self.length, autoreset)
         self.windows = windows_of(market.features, window)
         self.state = np.zeros((accounts, at.width(assets, len(config.costs.tiers), config.latency)))
+        self.target = np.full((accounts, assets), np.nan)  # weights that the next step trades to, NaN to leave alone
         self.outcome = np.zeros((at.EVENT_BITS + 1, accounts))
         self.observed = np.zeros((accounts, len(account_names(market.assets))), np.float32)
         # what an episode ended on, before the account was opened anew
@@ -99,12 +100,13 @@ class Engine:
         self.holdings = state[:, at.HOLDINGS : held].reshape(self.accounts, assets, at.PER_ASSET)
         self.fills = state[:, held : held + at.PER_ASSET * assets].reshape(self.accounts, assets, at.PER_ASSET)
         self.reward = self.outcome[at.REWARD]
-        arrays = (self.state, self.outcome, self.observed, self.final, self.final_observed, self.bars, self.decisions,
-                  self.starts, self.rules)
+        arrays = (self.state, self.target, self.outcome, self.observed, self.final, self.final_observed, self.bars,
+                  self.decisions, self.starts, self.rules)
         sizes = (*state.shape, self.observed.shape[1], *self.bars.shape[:2], len(self.decisions), len(self.starts),
                  len(self.rules))
         assert all(array.flags.c_contiguous for array in arrays)
         self._plan = np.array([*(array.ctypes.data for array in arrays), *sizes], np.int64)
+        self._plan_at = self._plan.ctypes.data
 
     @property
     def rows(self) -> np.ndarray:
@@ -166,22 +168,23 @@ class Engine:
         if starts is not None and not ((starts >= 0) & (starts < last)).all():
             raise UserError(f"an episode can start at decisions 0 to {self.steps - 1}, found {starts.tolist()}")
         chosen = np.full(self.accounts, -1) if starts is None else starts.astype(np.int64)
-        reset_accounts(chosen, self._plan)
+        reset_accounts(chosen, self._plan_at)
 
     def step(self, target: np.ndarray) -> None:
         """Trade every account to its `target` (B, N) weights, NaN to leave one as it is; the arrays hold the rest."""
         wanted = (self.accounts, len(self.market.assets))
         if np.shape(target) != wanted:
             raise UserError(f"target weights must have the shape {wanted} (accounts, assets), found {np.shape(target)}")
-        self.advance(np.ascontiguousarray(target, np.float64))
+        self.target[:] = target
+        self.advance()
 
-    def advance(self, target: np.ndarray) -> None:
-        """`step` for who knows that `target` has the right shape, float64 and contiguous."""
+    def advance(self) -> None:
+        """Trade every account to what stands in `self.target`."""
         if self.threads == 1:
-            over = step_accounts(0, self.accounts, target, self._plan)
+            over = step_accounts(0, self.accounts, self._plan_at)
         else:
             self._crew = self._crew or Crew(self.accounts, self.threads)
-            over = self._crew.step(target, self._plan)
+            over = self._crew.step(self._plan_at)
         if over:
             raise IndexError("the span is over: reset the engine before the next step")
 
@@ -204,7 +207,7 @@ class Engine:
         self._bind()
 
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("_crew", "windows", "_plan", "money", "holdings", "fills", "reward")
+        derived = ("_crew", "windows", "_plan", "_plan_at", "money", "holdings", "fills", "reward")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -41,8 +41,9 @@ EVENTS = ("sized", "gross_cap", "net_cap", "turnover_cap", "band", "partial_fill
 COLUMNS = 16
 
 # entries of `plan`, addresses and then sizes: everything that the compiled loops need to find an engine's arrays
-(STATE, OUTCOME, OBSERVED, FINAL, FINAL_OBSERVED, BAR_TABLE, DECISIONS, STARTS, RULE_LIST) = range(9)
-(ACCOUNTS, WIDTH, SHOWN, ROWS, ASSETS, CHOICES, OPENINGS, RULE_COUNT) = range(9, 17)
+(STATE, TARGET, OUTCOME, OBSERVED, FINAL, FINAL_OBSERVED, BAR_TABLE, DECISIONS, STARTS, RULE_LIST) = range(10)
+(ACCOUNTS, WIDTH, SHOWN, ROWS, ASSETS, CHOICES, OPENINGS, RULE_COUNT) = range(10, 18)
+PLAN = 18
 
 # entries of `rules`; the fee tiers follow them, three numbers each
 (TAKER, MAKER, CASH_APR, MIN_NOTIONAL, RUIN, CAPITAL, LATENCY, GROSS, NET, TURNOVER_LIMIT, MAX_WEIGHT, NO_TRADE,

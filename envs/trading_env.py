@@ -117,7 +117,6 @@ class TradingEnv(gym.Env[Any, Any]):
         self.observation_space = observation_space(self.engine, observation)
         self._actions = self.engine.config.actions(len(market.assets))
         self.action_space = self._actions.space
-        self._target = np.zeros((1, len(market.assets)))
         self._recorder = Recorder(self.engine) if render_mode else None
         self._seeded = False
         self._running = False
@@ -139,10 +138,10 @@ class TradingEnv(gym.Env[Any, Any]):
         if not self._running:
             raise UserError("the episode is over, or was never begun: call reset() before step()")
         engine = self.engine
-        self._actions.write(action, self._target, engine.weights)
-        engine.advance(self._target)
+        self._actions.write(action, engine.target, engine.weights)
+        engine.advance()
         if self._recorder:
-            self._recorder.record(self._target[0])
+            self._recorder.record(engine.target[0])
         row, reward, terminated, truncated, events = self._outcome.tolist()
         self._running = not (terminated or truncated)
         return self._observe(int(row)), reward, terminated > 0, truncated > 0, self._info(int(events))

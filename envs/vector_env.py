@@ -62,7 +62,6 @@ class TradingVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray])
         self._actions = self.engine.config.actions(len(market.assets))
         self.single_action_space = self._actions.space
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._target = np.zeros((num_envs, len(market.assets)))
         self._seeded = False
 
     def reset(self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
@@ -79,8 +78,8 @@ class TradingVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray])
     def step(self, actions: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray,
                                                  dict[str, Any]]:
         engine = self.engine
-        self._actions.write(actions, self._target, engine.weights)
-        engine.advance(self._target)
+        self._actions.write(actions, engine.target, engine.weights)
+        engine.advance()
         terminated, truncated = engine.terminated, engine.truncated
         done = terminated | truncated
         infos = self._final_infos(done) if done.any() else {}
