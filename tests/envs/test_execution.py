@@ -13,8 +13,9 @@ from envs import layout as at
 from envs.config import EnvConfig
 from envs.engine import Engine
 from envs.execution import COSTS, SPREAD_BARS, CostConfig, bar_table, quoted_spread, range_spread
+from envs.exits import MarginConfig
 from envs.risk import trailing_volatility
-from tests.envs.markets import random_market
+from tests.envs.markets import closing_at, random_market
 
 LIMITS = np.array([[np.inf]])
 
@@ -68,6 +69,35 @@ def test_an_order_beyond_its_share_is_filled_in_part():
     value = 0.1 * market.prices[1, 0, 3]
     assert at.happened(int(engine.events[0])) == ("partial_fill",)
     assert engine.holdings[0, 0, at.UNITS] * market.prices[1, 0, OPEN] == pytest.approx(value)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_an_order_whose_impact_eats_equity_is_for_what_is_left(share):
+    """Twice: bought into a position, then into more of it, where rounds of costs and orders would not settle."""
+    costs = CostConfig(fee_bps=0.0, maker_bps=0.0, impact=2.0, max_share=share)
+    market = with_volume(random_market(60), 600.0)
+    engine = Engine(market, EnvConfig(costs=costs, gross=3.0, margin=MarginConfig(maintenance=0.0)), 1, 1)
+    engine.reset([0])
+    for step in range(40):
+        held, cash = engine.holdings[0, 0, at.UNITS], engine.money[0, at.CASH]
+        engine.step(np.array([[3.0 if step % 4 else 0.5]]))
+        bar = engine.bars[engine.rows[0], 0]
+        after = cash - engine.fills[0, 0, at.ORDER_UNITS] * engine.fills[0, 0, at.ORDER_PRICE]
+        units = held + engine.fills[0, 0, at.ORDER_UNITS]
+        if "partial_fill" not in at.happened(int(engine.events[0])) and step % 4 and units != held:
+            assert units * bar[at.FILL] == pytest.approx(3.0 * (after + units * bar[at.FILL]), rel=1e-9)
+        assert engine.money[0, at.EQUITY] > 0
+
+
+def test_cutting_a_position_that_nothing_can_pay_for_closes_the_account():
+    """A tick of 1.0 on a price of 0.1: buying back any part of a short costs ten times its value."""
+    engine = Engine(closing_at(0.1, 0.1, 0.1, 0.1), EnvConfig(costs=CostConfig(tick={"all": 1.0})), 1, 1)
+    engine.reset([0])
+    engine.step(np.array([[-0.5]]))
+    assert engine.holdings[0, 0, at.UNITS] < 0
+    engine.step(np.array([[-0.2]]))
+    assert bool(engine.terminated[0])
+    assert engine.holdings[0, 0, at.UNITS] == 0
 
 
 def test_lots_and_smallest_orders():
