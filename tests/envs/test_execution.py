@@ -71,22 +71,17 @@ def test_an_order_beyond_its_share_is_filled_in_part():
     assert engine.holdings[0, 0, at.UNITS] * market.prices[1, 0, OPEN] == pytest.approx(value)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
-def test_an_order_whose_impact_eats_equity_is_for_what_is_left(share):
-    """Twice: bought into a position, then into more of it, where rounds of costs and orders would not settle."""
-    costs = CostConfig(fee_bps=0.0, maker_bps=0.0, impact=2.0, max_share=share)
-    market = with_volume(random_market(60), 600.0)
-    engine = Engine(market, EnvConfig(costs=costs, gross=3.0, margin=MarginConfig(maintenance=0.0)), 1, 1)
+@pytest.mark.parametrize("capacity", [9_000.0, 12_400.0, 30_000.0, np.inf])
+def test_an_order_whose_impact_eats_equity_is_for_what_is_left(capacity):
+    """All that fits costs so much that the wish, a share of what is left, is then already exceeded."""
+    engine = Engine(Market.flat(10), EnvConfig(costs=CostConfig.named("free"), action="weights", gross=3.0,
+                                               margin=MarginConfig(maintenance=0.0)), 1, 1)
     engine.reset([0])
-    for step in range(40):
-        held, cash = engine.holdings[0, 0, at.UNITS], engine.money[0, at.CASH]
-        engine.step(np.array([[3.0 if step % 4 else 0.5]]))
-        bar = engine.bars[engine.rows[0], 0]
-        after = cash - engine.fills[0, 0, at.ORDER_UNITS] * engine.fills[0, 0, at.ORDER_PRICE]
-        units = held + engine.fills[0, 0, at.ORDER_UNITS]
-        if "partial_fill" not in at.happened(int(engine.events[0])) and step % 4 and units != held:
-            assert units * bar[at.FILL] == pytest.approx(3.0 * (after + units * bar[at.FILL]), rel=1e-9)
-        assert engine.money[0, at.EQUITY] > 0
+    engine.step(np.array([[1.18]]))
+    engine.bars[:, 0, at.IMPACT], engine.bars[:, 0, at.CAPACITY] = 0.0045, capacity
+    engine.step(np.array([[3.0]]))
+    assert engine.fills[0, 0, at.ORDER_UNITS] > 0
+    assert engine.weights()[0, 0] == pytest.approx(3.0, rel=1e-12)
 
 
 def test_cutting_a_position_that_nothing_can_pay_for_closes_the_account():
