@@ -86,6 +86,9 @@ class ExperimentConfig(Choice):
             check_name("encoder", member, ENCODERS)
         if self.algo == "dqn" and self.env.action != "levels":
             raise UserError("dqn chooses one of a few levels: set env.action=levels, or take ppo or a2c")
+        if self.env.risk.kelly or self.env.risk.confidence:
+            raise UserError("env.risk.kelly and env.risk.confidence size by forecasts that only code can give an "
+                            "environment so far (outlook=): leave them out of a training run")
         if self.agent.finetune and self.encoder == "none":
             raise UserError("agent.finetune needs an encoder to train on: choose one with --encoder")
         if self.encoder not in ("none", self.net.name):

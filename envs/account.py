@@ -22,7 +22,7 @@ import numpy as np
 
 from envs import layout as at
 from envs.compiled import array_at, loop, prefetch, rule
-from envs.exits import take_profits, walk_adverse
+from envs.exits import note_fill, take_profits, walk_adverse
 from envs.observations import show_account
 from envs.orders import (
     cap_wishes,
@@ -60,9 +60,7 @@ def fill_order(account, bar, n, units, order, taker, scale):
     account[at.FEES] += fee
     account[at.SLIPPAGE] += abs(units) * abs(price - bar[n, at.FILL])
     account[at.TRADED] += abs(order)
-    f = at.HOLDINGS + at.PER_ASSET * (len(bar) + n)
-    account[f + at.ORDER_UNITS] = units
-    account[f + at.ORDER_PRICE] = price
+    note_fill(account, at.HOLDINGS + at.PER_ASSET * (len(bar) + n) + at.ORDER_UNITS, units, price)
 
 
 @rule
@@ -316,8 +314,7 @@ def fetch_ahead(b, last, state, outcome, plan):
 @rule
 def step_each(first, last, plan, assets):
     state, target, outcome, observed, final, final_observed, bars, decisions, starts, rules = arrays_of(plan, assets)
-    space = np.empty((4, assets))
-    work = array_at(space.ctypes.data, (4, assets), np.float64)
+    work = array_at(plan[at.WORK] + first * at.WORKED * assets * NUMBER, (at.WORKED, assets), np.float64)
     for b in range(first, last):
         fetch_ahead(b, last, state, outcome, plan)
         account = state[b]

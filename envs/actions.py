@@ -89,7 +89,10 @@ class WeightActions:
         self.space: spaces.Space = spaces.Box(low, high, (assets,), np.float32)
 
     def write(self, action: np.ndarray, target: np.ndarray, weights: Weights) -> None:
-        wished = np.asarray(action, np.float64)
+        try:
+            wished = np.asarray(action, np.float64)
+        except (TypeError, ValueError):
+            raise UserError(f"an action is target weights, found {action!r}") from None
         if wished.size != target.size:
             raise UserError(f"an action needs {target.shape[-1]} target weights for each account, found {wished.size} "
                             f"for {len(target)}")
@@ -122,5 +125,7 @@ def looked_up(table: np.ndarray, action: np.ndarray, target: np.ndarray, meaning
             return numbers
         except IndexError:
             pass
-    raise UserError(f"an action must be a whole number from 0 to {len(table) - 1} ({meaning}) for each asset, found "
-                    f"{np.asarray(action).tolist()}")
+    found = str(numbers.ravel()[:8].tolist()) + (" and so on" if numbers.size > 8 else "")
+    accounts, assets = target.shape
+    raise UserError(f"an action must be a whole number from 0 to {len(table) - 1} ({meaning}) for each asset, here for "
+                    f"{accounts} account(s) of {assets} asset(s), found {found}, shape {numbers.shape}")

@@ -53,19 +53,28 @@ class EnvConfig:
     def __post_init__(self) -> None:
         check_name("env.action", self.action, ACTIONS)
         check_name("env.fill", self.fill, FILLS)
-        if not self.capital > 0 or not 0 < self.ruin < 1 or self.episode < 1:
-            raise UserError("env needs capital > 0, 0 < ruin < 1 and episode >= 1, found "
+        if not isinstance(self.costs, CostConfig):
+            raise UserError(f"env.costs is a CostConfig, such as CostConfig.named('perp'), found {self.costs!r}")
+        if not (0 < self.capital < np.inf and 0 < self.ruin < 1 and self.episode >= 1 and self.episode % 1 == 0):
+            raise UserError("env needs a finite capital > 0, 0 < ruin < 1 and a whole episode >= 1, found "
                             f"{self.capital}, {self.ruin}, {self.episode}")
-        if self.latency < 0 or self.observation_delay < 0:
-            raise UserError("env.latency and env.observation_delay are bars, at least 0, found "
+        if not 0 < self.gross < np.inf:
+            raise UserError(f"env.gross must be a finite number above 0, found {self.gross}")
+        if self.latency < 0 or self.observation_delay < 0 or self.latency % 1 or self.observation_delay % 1:
+            raise UserError("env.latency and env.observation_delay are whole bars, at least 0, found "
                             f"{self.latency} and {self.observation_delay}")
+        weights = [*(self.levels if self.action == "levels" else ()), self.low, self.high]
+        if not np.isfinite(weights).all() or (self.action == "levels" and len(self.levels) < 2):
+            raise UserError("env.levels needs at least two weights; they, env.low and env.high must be finite, "
+                            f"found {self.levels}, {self.low} and {self.high}")
         heaviest = max(map(abs, self.reach))
         if heaviest > self.gross:
             raise UserError(f"a weight of {heaviest:g} is more than env.gross {self.gross:g} allows; raise env.gross "
                             "to trade with leverage, or lower the weight")
-        if self.gross * self.costs.per_unit > 0.5:
-            raise UserError(f"gross weights of {self.gross:g} at {self.costs.per_unit * 1e4:g} bps cost half the "
-                            "account per trade; lower env.gross or env.costs")
+        dearest = self.costs.per_unit * max(self.episodes.cost_scale[1], 1.0)
+        if self.gross * dearest > 0.5:
+            raise UserError(f"gross weights of {self.gross:g} at {dearest * 1e4:g} bps cost half the account per "
+                            "trade; lower env.gross, env.costs or env.episodes.cost_scale")
         if self.gross * self.margin.maintenance >= 1:
             raise UserError(f"gross weights of {self.gross:g} at a maintenance margin of {self.margin.maintenance:g} "
                             "would be closed out at once; lower env.gross or env.margin.maintenance")

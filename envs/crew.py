@@ -73,16 +73,17 @@ class Crew:
 
     def __init__(self, accounts: int, threads: int) -> None:
         borders = np.linspace(0, accounts, threads + 1).astype(int)
-        self.boards = np.zeros((threads - 1, 8), np.int64)  # a cache line for each
+        self.boards = np.zeros((threads - 1, 8), np.int64)
         self.boards[:, FIRST], self.boards[:, LAST] = borders[:-2], borders[1:-1]
         self.own = int(borders[-2]), accounts
         serve(np.full(8, STOP), 0)  # compiled here, where an error is seen
+        self.wake: list[threading.Event] = []
         self._engage()
         weakref.finalize(self, dismiss, self.boards, self.wake)
 
     def _engage(self) -> None:
         self.boards[:, [ORDER, DONE]], self.boards[:, ASLEEP] = 0, 1
-        self.wake = [threading.Event() for _ in self.boards]
+        self.wake[:] = [threading.Event() for _ in self.boards]
         self.process = os.getpid()
         for board, wake in zip(self.boards, self.wake):
             threading.Thread(target=help_out, args=(board, wake), name="accounts", daemon=True).start()
@@ -91,11 +92,14 @@ class Crew:
         """One step of all accounts, by the address of their engine's plan. Whether the span was over for one."""
         if self.process != os.getpid():  # a fork has no threads but the one that forked
             self._engage()
-        if call(self.boards, plan):
+        asleep = call(self.boards, plan)
+        try:
             for board, wake in zip(self.boards, self.wake):
-                if board[ASLEEP]:
+                if asleep and board[ASLEEP]:
                     wake.set()
-        return bool(work_along(self.boards, *self.own, plan))
+        finally:  # whatever happens, nobody writes into arrays that may be gone
+            over = bool(work_along(self.boards, *self.own, plan))
+        return over
 
 
 def help_out(board: np.ndarray, wake: threading.Event) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,12 @@ class Engine:
     def __init__(self, market: Market, config: EnvConfig, accounts: int, window: int,
                  rows: slice | Sequence[slice] | None = None, random_start: bool = False, autoreset: bool = False,
                  outlook: Outlook | None = None, threads: int = 1) -> None:
+        for name, number in (("window", window), ("accounts", accounts), ("threads", threads)):
+            if not isinstance(number, (int, np.integer)) or number < 1:
+                raise UserError(f"the number of {name} must be whole and at least 1, found {number!r}")
+        for name, given, kind in (("market", market, Market), ("config", config, EnvConfig)):
+            if not isinstance(given, kind):
+                raise UserError(f"{name} must be a {kind.__name__}, found {given!r}")
         self.market, self.config, self.window, self.accounts = market, config, window, accounts
         self.autoreset = autoreset
         self.spans = [rows or slice(None)] if rows is None or isinstance(rows, slice) else list(rows)
@@ -66,6 +73,7 @@ class Engine:
         self.windows = windows_of(market.features, window)
         self.state = np.zeros((accounts, at.width(assets, len(config.costs.tiers), config.latency)))
         self.target = np.full((accounts, assets), np.nan)  # weights that the next step trades to, NaN to leave alone
+        self.work = np.zeros((accounts, at.WORKED, assets))  # a thread takes the place of its first account
         self.outcome = np.zeros((at.EVENT_BITS + 1, accounts))
         self.observed = np.zeros((accounts, len(account_names(market.assets))), np.float32)
         # what an episode ended on, before the account was opened anew
@@ -77,6 +85,10 @@ class Engine:
 
     def _decisions(self) -> np.ndarray:
         delay = self.config.observation_delay
+        bounds = [span.indices(len(self.market)) for span in self.spans]
+        if not bounds or any(after[0] < before[1] for before, after in pairwise(bounds)):
+            raise UserError("rows must be one span, or several that follow one another without overlap, found "
+                            f"{self.spans}")
         found = [self.market.decision_rows(self.window + delay, span) for span in self.spans]
         found = [rows for rows in found if len(rows) > 1]
         if not found:
@@ -100,8 +112,8 @@ class Engine:
         self.holdings = state[:, at.HOLDINGS : held].reshape(self.accounts, assets, at.PER_ASSET)
         self.fills = state[:, held : held + at.PER_ASSET * assets].reshape(self.accounts, assets, at.PER_ASSET)
         self.reward = self.outcome[at.REWARD]
-        arrays = (self.state, self.target, self.outcome, self.observed, self.final, self.final_observed, self.bars,
-                  self.decisions, self.starts, self.rules)
+        arrays = (self.state, self.target, self.work, self.outcome, self.observed, self.final, self.final_observed,
+                  self.bars, self.decisions, self.starts, self.rules)
         sizes = (*state.shape, self.observed.shape[1], *self.bars.shape[:2], len(self.decisions), len(self.starts),
                  len(self.rules))
         assert all(array.flags.c_contiguous for array in arrays)
@@ -162,13 +174,20 @@ class Engine:
     def reset(self, seeds: Sequence[int] | None = None, starts: np.ndarray | None = None) -> None:
         """Open every account: with `seeds` its stream starts over, without it goes on; `starts` names decisions."""
         if seeds is not None:
+            if len(seeds) != self.accounts:
+                raise UserError(f"seeds must be one whole number for each of {self.accounts} accounts, found {seeds}")
             self.state[:, at.STREAM] = [account_seed(seed) for seed in seeds]
             self.state[:, at.EPISODES] = 0
-        last = None if starts is None else self.decisions[starts % len(self.decisions), 1]
-        if starts is not None and not ((starts >= 0) & (starts < last)).all():
+        reset_accounts(np.full(self.accounts, -1) if starts is None else self._checked(starts), self._plan_at)
+
+    def _checked(self, starts: np.ndarray) -> np.ndarray:
+        if starts.shape != (self.accounts,) or starts.dtype.kind not in "iu":
+            raise UserError(f"start must be the number of a decision, or one for each of {self.accounts} accounts, "
+                            f"found {starts.tolist()}")
+        last = self.decisions[starts % len(self.decisions), 1]
+        if not ((starts >= 0) & (starts < last)).all():
             raise UserError(f"an episode can start at decisions 0 to {self.steps - 1}, found {starts.tolist()}")
-        chosen = np.full(self.accounts, -1) if starts is None else starts.astype(np.int64)
-        reset_accounts(chosen, self._plan_at)
+        return starts.astype(np.int64)
 
     def step(self, target: np.ndarray) -> None:
         """Trade every account to its `target` (B, N) weights, NaN to leave one as it is; the arrays hold the rest."""

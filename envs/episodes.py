@@ -40,7 +40,8 @@ class EpisodeConfig:
     regime_trend: float = 0.5
     """a trend above this is a bull market and below minus this a bear market, in trailing volatilities"""
     cost_scale: tuple[float, float] = (1.0, 1.0)
-    """all costs of an episode are multiplied by a number drawn evenly from this range (domain randomisation)"""
+    """fees, spread, slippage and impact of an episode are multiplied by a number drawn evenly from this range (domain
+    randomisation); interest, funding and the liquidation fee are not"""
 
     def __post_init__(self) -> None:
         check_name("episodes.order", self.order, get_args(Order))

@@ -45,7 +45,7 @@ class CostConfig:
     impact: float = 0.0
     """times daily volatility times the square root of the share of the bar's volume (about 1 on most markets)"""
     max_share: float = 0.0
-    """largest share of a bar's volume that an order takes, the rest is not filled; 0: no limit"""
+    """largest share of a bar's volume that an order takes, the rest is not filled; 0: no limit. Exits fill whole"""
     borrow_apr: float = 0.05
     """yearly interest on coins sold short and on negative cash"""
     borrow_of: dict[str, float] = field(default_factory=dict)
@@ -74,8 +74,8 @@ class CostConfig:
                 if not 0 <= value < np.inf:
                     raise UserError(f"env.costs.{name} of {asset} must be at least 0, found {value}")
         volumes = [tier[0] for tier in self.tiers]
-        if volumes and (volumes[0] != 0 or sorted(set(volumes)) != volumes or
-                        not all(0 <= bps < 1000 for tier in self.tiers for bps in tier[1:])):
+        rising = not volumes or (volumes[0] == 0 and sorted(set(volumes)) == volumes)
+        if not rising or not all(len(tier) == 3 and min(tier) >= 0 and max(tier[1:]) < 1000 for tier in self.tiers):
             raise UserError("env.costs.tiers must be (volume, taker bps, maker bps) with volumes that rise from 0, "
                             f"found {self.tiers}")
 
@@ -183,7 +183,7 @@ def range_spread(prices: np.ndarray) -> np.ndarray:
     """(T, N) spread estimated from closes and mid-ranges (Abdi, Ranaldo 2017, equation 8), over the trailing bars.
 
     With c the log close and m the mean of log high and log low: spread^2 = 4 mean((c[t] - m[t]) (c[t] - m[t+1])), at
-    least 0. Zero before a bar has a week behind it.
+    least 0. Zero before a bar has `SPREAD_BARS` behind it.
     """
     with np.errstate(invalid="ignore"):
         logs = np.log(prices[:, :, :VOLUME])

@@ -4,6 +4,9 @@ A bar tells its low and its high, not which came first. The worse is assumed: ev
 adverse price (a long's low, a short's high), all together, at `open + s (adverse - open)` with s from 0 to 1. What is
 met first on this way happens first; what is left then meets its take profit. A stop and a take profit within one bar
 therefore end as a stop.
+
+An exit fills whole, whatever the bar's volume: `max_share` binds orders only. Liquidation closes everything, at its
+last price what has no market on that bar.
 """
 
 from __future__ import annotations
@@ -102,10 +105,19 @@ def liquidation_point(account, bar, rules):
 
 
 @rule
+def note_fill(account, place, units, price):
+    """Units and price of what filled in this step; of several fills, across a gap, the sum at their mean price."""
+    before, paid = account[place], account[place] * account[place + 1]
+    account[place] = before + units
+    if before != 0.0:
+        price = (paid + units * price) / account[place] if account[place] != 0.0 else 0.0
+    account[place + 1] = price
+
+
+@rule
 def close_out(account, bar, n, price, worse, fee):
     """Sell all of asset `n` (or buy it back) at `price`, worse by a share; what is filled is kept beside the order."""
     h = at.HOLDINGS + at.PER_ASSET * n
-    f = at.HOLDINGS + at.PER_ASSET * (len(bar) + n)
     units = account[h + at.UNITS]
     paid_price = price * (1.0 - worse) if units > 0.0 else price * (1.0 + worse)
     charged = abs(units) * paid_price * fee
@@ -113,8 +125,7 @@ def close_out(account, bar, n, price, worse, fee):
     account[at.FEES] += charged
     account[at.SLIPPAGE] += abs(units) * price * worse
     account[at.TRADED] += abs(units) * price
-    account[f + at.EXIT_UNITS] = -units
-    account[f + at.EXIT_PRICE] = paid_price
+    note_fill(account, at.HOLDINGS + at.PER_ASSET * (len(bar) + n) + at.EXIT_UNITS, -units, paid_price)
     account[h + at.UNITS] = account[h + at.HELD] = 0.0
 
 

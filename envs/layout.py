@@ -2,7 +2,7 @@
 
 An account is one row of `state` (B, S) float64: money, clock and outcome of the last step, then for each asset what is
 held and what was filled, then, where they are in use, the value traded on each of thirty days and orders on their way.
-One row is one or two cache lines, a copy of it is the whole account, and there is nothing else to save or restore.
+A copy of one row is the whole account, and there is nothing else to save or restore.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ EVENTS = ("sized", "gross_cap", "net_cap", "turnover_cap", "band", "partial_fill
 COLUMNS = 16
 
 # entries of `plan`, addresses and then sizes: everything that the compiled loops need to find an engine's arrays
-(STATE, TARGET, OUTCOME, OBSERVED, FINAL, FINAL_OBSERVED, BAR_TABLE, DECISIONS, STARTS, RULE_LIST) = range(10)
-(ACCOUNTS, WIDTH, SHOWN, ROWS, ASSETS, CHOICES, OPENINGS, RULE_COUNT) = range(10, 18)
-PLAN = 18
+(STATE, TARGET, WORK, OUTCOME, OBSERVED, FINAL, FINAL_OBSERVED, BAR_TABLE, DECISIONS, STARTS, RULE_LIST) = range(11)
+(ACCOUNTS, WIDTH, SHOWN, ROWS, ASSETS, CHOICES, OPENINGS, RULE_COUNT) = range(11, 19)
+PLAN = 19
+WORKED = 4  # rows of N numbers that a step works with: wish, value, order, target
 
 # entries of `rules`; the fee tiers follow them, three numbers each
 (TAKER, MAKER, CASH_APR, MIN_NOTIONAL, RUIN, CAPITAL, LATENCY, GROSS, NET, TURNOVER_LIMIT, MAX_WEIGHT, NO_TRADE,

@@ -22,7 +22,8 @@ LEAST_RATIO = 1e-3  # nobody pays for being sold to, whatever costs are multipli
 def cap_wishes(bar, wish, value, before, rules):
     """Caps on gross weight, net weight and turnover, in this order, each by one factor. Returns the events.
 
-    What is left alone, and what cannot be traded, counts with the weight it has.
+    What is left alone, and what cannot be traded, counts with the weight it has. Orders that only close positions are
+    not held up by the cap on turnover.
     """
     happened = 0
     assets = len(wish)
@@ -60,11 +61,12 @@ def cap_wishes(bar, wish, value, before, rules):
                 wish[n] *= left / side
 
     if rules[at.TURNOVER_LIMIT] < np.inf:
-        change = 0.0
+        change, closes = 0.0, True
         for n in range(assets):
             if not np.isnan(wish[n]):
                 change += abs(wish[n] - value[n] / before)
-        if change > rules[at.TURNOVER_LIMIT]:
+                closes = closes and wish[n] == 0.0
+        if change > rules[at.TURNOVER_LIMIT] and not closes:
             if change > rules[at.TURNOVER_LIMIT] + ROUNDING:
                 happened |= at.TURNOVER_CAP
             for n in range(assets):

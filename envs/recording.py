@@ -38,7 +38,7 @@ class Recording:
     """One account's episode. Point `k` is the close of decision row `rows[k]`; step `k` leads from it to point `k + 1`.
 
     >>> from data.market import Market
-    >>> from envs.engine import EnvConfig
+    >>> from envs.config import EnvConfig
     >>> engine = Engine(Market.flat(6), EnvConfig(), accounts=1, window=4)
     >>> engine.reset([0])
     >>> recorder = Recorder(engine)
@@ -57,7 +57,7 @@ class Recording:
     equity: np.ndarray  # (K + 1,)
     weights: np.ndarray  # (K + 1, N) value held over equity, at the close
     costs: np.ndarray  # (K + 1, 4) paid since the start: fees, slippage, carry, interest
-    entry: np.ndarray  # (K + 1, N) average price paid for what is held, or was held last
+    entry: np.ndarray  # (K + 1, N) average price paid for what is held; says nothing where nothing is
     wishes: np.ndarray  # (K, N) weights asked for, as the policy gave them; NaN: leave as it is
     reward: np.ndarray  # (K,)
     fills: np.ndarray  # (K, N, 4) order units and price, exit units and price; 0 where nothing filled
@@ -85,7 +85,8 @@ class Recording:
     def each_fill(self, first_step: int = 0) -> Iterator[Fill]:
         """Every fill from `first_step` on, in the order of time, an asset's order before its exit.
 
-        An order stands on the first bar of its step. An exit inside a step over several bars (across a gap) stands on
+        An order stands on the first bar of its step; several that fell due in one (latency, across a gap) are shown
+        as one. An exit inside a step over several bars (across a gap) stands on
         the first of them whose range comes nearest to its price.
         """
         points = self.points
@@ -155,7 +156,7 @@ class Recorder:
     """Collects account `b` of `engine`: `begin()` after each reset, `record(wish)` after each step.
 
     >>> from data.market import Market
-    >>> from envs.engine import EnvConfig
+    >>> from envs.config import EnvConfig
     >>> engine = Engine(Market.flat(6), EnvConfig(), accounts=2, window=4)
     >>> engine.reset([0, 1])
     >>> Recorder(engine, b=1).recording().equity.tolist()

@@ -41,7 +41,7 @@ def ansi(engine: Engine, b: int = 0) -> str:
     """Account `b` now, in one line.
 
     >>> from data.market import Market
-    >>> from envs.engine import EnvConfig
+    >>> from envs.config import EnvConfig
     >>> engine = Engine(Market.flat(6), EnvConfig(), accounts=1, window=4)
     >>> engine.reset([0])
     >>> ansi(engine)
@@ -81,7 +81,7 @@ def picture(recording: Recording, bars: int = 200, size: tuple[int, int] = (960,
     """(height, width, 3) uint8: the last `bars` bars. One asset: its candles and fills; several: prices over the first.
 
     >>> from data.market import Market
-    >>> from envs.engine import EnvConfig
+    >>> from envs.config import EnvConfig
     >>> from envs.recording import Recorder
     >>> engine = Engine(Market.flat(6), EnvConfig(), accounts=1, window=4)
     >>> engine.reset([0])

@@ -29,7 +29,8 @@ def write_replay(recording: Recording, path: Path | str, title: str) -> None:
 
     >>> import tempfile
     >>> from data.market import Market
-    >>> from envs.engine import Engine, EnvConfig
+    >>> from envs.config import EnvConfig
+    >>> from envs.engine import Engine
     >>> from envs.recording import Recorder
     >>> engine = Engine(Market.flat(6), EnvConfig(), accounts=1, window=4)
     >>> engine.reset([0])

@@ -45,7 +45,7 @@ class RiskConfig:
     net: float = 0.0
     """cap on the sum of weights, long less short"""
     turnover: float = 0.0
-    """cap on the sum of changes of weights at one bar"""
+    """cap on the sum of changes of weights at one bar; what only closes positions is not held up by it"""
     band: float = 0.02
     """orders smaller than this share of equity are not sent, except those that close a position"""
     stop_loss: float = 0.0

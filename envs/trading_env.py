@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -44,10 +45,18 @@ def bundled(market: Market | None, rows: slice | Sequence[slice] | None, assets:
 def made(engine: Engine) -> np.ndarray:
     """What a state belongs to, in words: on another market its rows and units would mean something else."""
     rows = engine.decisions[:, 0]
-    return np.array([f"market {engine.market.fingerprint}", f"window {engine.window}", f"rows {rows[0]} to {rows[-1]}"])
+    return np.array([f"market {engine.market.fingerprint}", f"window {engine.window}",
+                     f"rows {rows[0]} to {rows[-1]} ({digest(engine.decisions.tobytes())})",
+                     f"settings ({digest(repr(engine.config).encode())})"])
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:8]
 
 
 def check_made(engine: Engine, state: dict[str, np.ndarray]) -> None:
+    if not isinstance(state, dict) or "made" not in state:
+        raise UserError("a state is what get_state() returned")
     own = made(engine)
     for here, there in zip(own.tolist(), state["made"].tolist()):
         if here != there:
@@ -112,7 +121,8 @@ class TradingEnv(gym.Env[Any, Any]):
                  config: EnvConfig | None = None, observation: str = "window", random_start: bool = True,
                  render_mode: str | None = None, outlook: Outlook | None = None) -> None:
         market, rows = bundled(market, rows, self.assets)
-        self.engine = Engine(market, config or self.config, 1, window, rows, random_start, outlook=outlook)
+        config = self.config if config is None else config
+        self.engine = Engine(market, config, 1, window, rows, random_start, outlook=outlook)
         self.observation, self.render_mode = observation, render_mode
         self.observation_space = observation_space(self.engine, observation)
         self._actions = self.engine.config.actions(len(market.assets))

@@ -37,7 +37,7 @@ class TradingVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray])
 
     Autoreset mode: `SAME_STEP`. The step that ends an episode returns the first observation of the next one, and
     `infos["final_obs"]`, `infos["final_info"]` hold what the episode ended on, as in gymnasium's own vector envs.
-    `threads` shares the accounts out, which pays from about a thousand accounts per thread.
+    `threads` shares the accounts out, which pays from about a thousand accounts per thread, where cores are idle.
 
     >>> import gymnasium as gym
     >>> envs = gym.make_vec("envs:CoinArena/Trading-v0", num_envs=3, market=Market.flat(100), window=8)
@@ -54,8 +54,9 @@ class TradingVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray])
                  observation: str = "window", random_start: bool = True, render_mode: str | None = None,
                  outlook: Outlook | None = None, threads: int = 1) -> None:
         market, rows = bundled(market, rows, self.single.assets)
-        self.engine = Engine(market, config or self.single.config, num_envs, window, rows, random_start, autoreset=True,
-                             outlook=outlook, threads=threads)
+        config = self.single.config if config is None else config
+        self.engine = Engine(market, config, num_envs, window, rows, random_start, autoreset=True, outlook=outlook,
+                             threads=threads)
         self.num_envs, self.observation, self.render_mode = num_envs, observation, render_mode
         self.single_observation_space = observation_space(self.engine, observation)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -71,7 +72,9 @@ class TradingVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray])
             seed = int(self.np_random.integers(2**31))
         seeds = None if seed is None else seeds_of(seed, self.num_envs)
         self._seeded = True
-        starts = None if not options or "start" not in options else np.broadcast_to(options["start"], self.num_envs)
+        starts = None if not options or "start" not in options else np.asarray(options["start"])
+        if starts is not None and starts.ndim == 0:
+            starts = np.repeat(starts, self.num_envs)
         self.engine.reset(seeds, starts)
         return observe(self.engine, self.observation, self.engine.shown, self.engine.observed), {}
 

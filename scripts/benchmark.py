@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tyro.conf import UseCounterAction
 
-from configs.errors import run_script
+from configs.errors import UserError, run_script
 from configs.loader import parse
 from configs.registry import check_name, lookup
 
@@ -42,6 +42,8 @@ class BenchmarkConfig:
     """the Python that has the peers installed; they pin other versions than ours"""
 
     def __post_init__(self) -> None:
+        if min(self.rounds, self.threads) < 1:
+            raise UserError(f"--rounds and --threads must be at least 1, found {self.rounds} and {self.threads}")
         for part in self.parts:
             check_name("part", part, PARTS)
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import tyro
 
-from configs.errors import run_script
+from configs.errors import UserError, run_script
 from configs.loader import parse
 
 HOURS = 8760
@@ -35,9 +35,11 @@ def main() -> None:
 
     from agents.strategies.oracle import solve
 
+    if not config.fees or not all(0 <= fee <= 1000 for fee in config.fees):
+        raise UserError(f"--fees must be basis points from 0 to 1000, such as 0 5 10, found {config.fees}")
+    found = [(fee, solve(config.market, fee * 1e-4, config.positions)) for fee in config.fees]
     print("| fee bps | growth bps per bar | log growth per year | units traded per year |\n|--:|--:|--:|--:|")
-    for fee in config.fees:
-        best = solve(config.market, fee * 1e-4, config.positions)
+    for fee, best in found:
         print(f"| {fee:g} | {best.growth * 1e4 + 0:.3f} | {best.growth * HOURS + 0:.2f} | {best.traded * HOURS:.0f} |")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from configs.errors import run_script
+from configs.errors import UserError, run_script
 from configs.loader import parse
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def main() -> None:
     from envs.replay import write_replay
 
     config.out.mkdir(parents=True, exist_ok=True)
+    if config.steps < 1:
+        raise UserError(f"--steps must be at least 1, found {config.steps}")
     one, several = episode(False, config.steps), episode(True, config.steps)
     imsave(config.out / "episode.png", picture(one))
     imsave(config.out / "portfolio.png", picture(several))

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import tyro
 
-from configs.errors import run_script
+from configs.errors import UserError, run_script
 from configs.loader import parse, read_yaml
 from configs.registry import check_name
 
@@ -37,6 +37,8 @@ class ReplayConfig:
 def main() -> None:
     arguments = parse(ReplayConfig, sys.argv[1:])
     check_name("span", arguments.span, SPANS)
+    if arguments.out and arguments.out.is_dir():
+        raise UserError(f"--out names the page to write, and {arguments.out} is a folder: add a name to it")
 
     import numpy as np
 

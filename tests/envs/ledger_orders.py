@@ -111,7 +111,7 @@ class Desk:
     def within_turnover(self, weights: list[float]) -> list[float]:
         asked = sum(abs(weight - now) for weight, now in zip(weights, self.now) if not math.isnan(weight))
         self.notes.judge(asked, self.rules.turnover, 1.0, "turnover_cap")
-        if asked <= self.rules.turnover:
+        if asked <= self.rules.turnover or not any(weight for weight in weights if not math.isnan(weight)):
             return weights
         self.notes.events.add("turnover_cap")
         return [now + (weight - now) * self.rules.turnover / asked for weight, now in zip(weights, self.now)]

@@ -163,7 +163,7 @@ def test_the_same_close_is_available_and_fills_there():
     engine = Engine(market, EnvConfig(costs=CostConfig.flat_fee(0.0), fill="same_close"), 1, window=1)
     engine.reset([0])
     engine.step(np.array([[1.0]]))
-    gain = market.prices[1, 0, 3] / market.prices[0, 0, 3] * (1 - 0)
+    gain = market.prices[1, 0, 3] / market.prices[0, 0, 3]
     units = 10_000 / market.prices[0, 0, 3]
     paid = market.carry[1, 0] * units * market.prices[1, 0, 3]
     assert engine.money[0, at.EQUITY] == pytest.approx(10_000 * gain - paid)

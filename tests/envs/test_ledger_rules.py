@@ -156,13 +156,13 @@ def assert_equal(engine: Engine, ledger: Ledger, reward: float) -> None:
             assert holdings[n, [layout.ENTRY, layout.BEST]] == close_to([position.entry, position.best])
             assert holdings[n, layout.HELD] == position.held
         made = [fill for fill in ledger.fills if fill.asset == n]
-        # of several orders that came due across a gap, the last one shows
-        order = [[fill.units, fill.price] for fill in made if fill.why == "order"][-1:]
-        exits = [[fill.units, fill.price] for fill in made if fill.why != "order"][-1:]
-        assert fills[n, layout.ORDER_UNITS] == close_to(order[0][0] if order else 0.0)
-        if order and abs(order[0][0]) > 1e-6:
-            assert fills[n, [layout.ORDER_UNITS, layout.ORDER_PRICE]] == close_to(order[0])
-        assert fills[n, [layout.EXIT_UNITS, layout.EXIT_PRICE]] == close_to(exits[0] if exits else [0, 0])
+        for units, price, together in (
+                (layout.ORDER_UNITS, layout.ORDER_PRICE, [fill for fill in made if fill.why == "order"]),
+                (layout.EXIT_UNITS, layout.EXIT_PRICE, [fill for fill in made if fill.why != "order"])):
+            total, paid = (sum(fill.units for fill in together), sum(fill.units * fill.price for fill in together))
+            assert fills[n, units] == close_to(total)
+            if abs(total) > 1e-6:
+                assert fills[n, units] * fills[n, price] == close_to(paid)
     unsure = ledger.notes.unsure
     assert set(layout.happened(int(engine.events[0]))) - unsure == ledger.notes.events - unsure
     assert engine.reward[0] == pytest.approx(reward, rel=1e-6, abs=1e-9)

@@ -123,6 +123,15 @@ def test_drawdown_stop_closes_holds_and_begins_anew():
     assert engine.money[0, EQUITY] == pytest.approx(8000)
 
 
+def test_no_cap_holds_up_what_only_closes():
+    """Half of the account a step on the way in, and all of it at once when the drawdown stop fires."""
+    closes = [[close] * 4 for close in (10.0, 10.0, 10.0, 4.0, 4.0, 4.0)]
+    weights, events, _ = walked(closes, [[0.25] * 4] * 4, RiskConfig(turnover=0.5, drawdown_stop=0.3))
+    assert [sum(w) for w in weights] == pytest.approx([0.5, 1.0, 1.0, 0.0], abs=1e-6)
+    assert "turnover_cap" in events[0]
+    assert events[3] == ("drawdown_stop",)
+
+
 @pytest.mark.parametrize("bad", [dict(band=1.0), dict(stop_loss=-0.1), dict(net=np.nan), dict(drawdown_stop=2.0),
                                  dict(volatility_bars=1)])
 def test_senseless_risk_is_refused(bad):
