@@ -99,7 +99,8 @@ def unknown_key(cls: type, key: str) -> str:
     home = max((name for name in tree if f"{key}.".startswith(f"{name}.") or not name), key=len)
     settings = [setting for inside in tree.values() for setting in inside if setting not in tree]
     near = [setting for setting in settings if key.split(".")[-1] in setting.split(".")[-1]]
-    hint = f"; did you mean {min(near, key=len)!r}?" if near else did_you_mean(key, settings)
+    near.sort(key=lambda setting: (not setting.startswith(f"{home}."), len(setting)))
+    hint = f"; did you mean {near[0]!r}?" if near else did_you_mean(key, settings)
     return f"unknown setting {key!r}: choose from {', '.join(tree[home])}{hint} (see --help)"
 
 

@@ -6,6 +6,7 @@ import hashlib
 import zipfile
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ class Market:
     bars_per_year: float  # never guessed
     spread: np.ndarray | None = None  # (T, N) quoted ask - bid as a share of the price between them; NaN: unknown
     absent: np.ndarray | None = None  # (T, N) bool: no bar, or features not ready; None: every asset is always there
+    begins: np.ndarray | None = None  # (M,) rows at which another market begins, with no past in this one
 
     def __post_init__(self) -> None:
         rows, assets, width = self.features.shape
@@ -110,6 +112,12 @@ class Market:
         found = [np.arange(max(start + window - 1, first), min(stop, last)) for start, stop in self.segments]
         return np.concatenate([*found, np.empty(0, np.int64)]).astype(np.int64)
 
+    @property
+    def parts(self) -> list[slice]:
+        """The rows of each market that this one is joined of: all of them where it is one."""
+        borders = [0, *([] if self.begins is None else self.begins.tolist()), len(self)]
+        return [slice(first, last) for first, last in pairwise(borders)]
+
     def window_at(self, row: int, window: int) -> np.ndarray:
         """(W, N, F) features that a decision on `row` may see; a view, never a copy."""
         return self.features[row - window + 1 : row + 1]
@@ -118,6 +126,7 @@ class Market:
         """The rows of `rows` as a market of their own."""
         start, stop, _ = rows.indices(len(self))
         inside = np.clip(self.segments - start, 0, stop - start)
+        begins = None if self.begins is None else self.begins[(self.begins > start) & (self.begins < stop)] - start
         return replace(
             self,
             time=self.time[start:stop],
@@ -127,6 +136,7 @@ class Market:
             spread=None if self.spread is None else self.spread[start:stop],
             absent=None if self.absent is None else self.absent[start:stop],
             segments=inside[inside[:, 1] > inside[:, 0]],
+            begins=begins,
         )
 
     @cached_property

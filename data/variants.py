@@ -56,6 +56,7 @@ def resampled(market: Market, seed: int, block: int = 168, join: bool = True) ->
         spread=None if market.spread is None else market.spread[picked],
         absent=None if market.absent is None else market.absent[picked],
         segments=np.stack([borders[:-1], borders[1:]], axis=1),
+        begins=None,
     )
 
 
@@ -166,6 +167,7 @@ def joined(markets: Sequence[Market]) -> tuple[Market, list[slice]]:
     starts = np.cumsum([0, *(len(market) for market in markets)]).tolist()
     absences = [np.zeros(market.carry.shape, bool) if market.absent is None else market.absent for market in markets]
     spreads = [np.full(market.carry.shape, np.nan) if market.spread is None else market.spread for market in markets]
+    begins = {start + part.start for market, start in zip(markets, starts) for part in market.parts} - {0}
     whole = Market(
         time=np.concatenate([first.time[:0], *times]),
         assets=tuple("+".join(dict.fromkeys(names)) for names in zip(*(market.assets for market in markets))),
@@ -177,6 +179,7 @@ def joined(markets: Sequence[Market]) -> tuple[Market, list[slice]]:
         bars_per_year=first.bars_per_year,
         spread=None if all(market.spread is None for market in markets) else np.concatenate(spreads),
         absent=None if all(market.absent is None for market in markets) else np.concatenate(absences),
+        begins=np.array(sorted(begins), np.int64) if begins else None,
     )
     return whole, [slice(start, stop) for start, stop in pairwise(starts)]
 
@@ -218,4 +221,5 @@ def alone(market: Market, n: int) -> Market:
         spread=None if market.spread is None else market.spread[there, n : n + 1],
         absent=None,
         segments=runs[mine[runs[:, 0]] >= 0],
+        begins=None if market.begins is None else np.searchsorted(there, market.begins[market.begins > there[:1]]),
     )

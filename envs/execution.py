@@ -176,7 +176,7 @@ def quoted_spread(market: Market, costs: CostConfig) -> np.ndarray:
         if market.spread is None:
             raise UserError("env.costs.spread 'data' needs a market with spreads; take 'fixed' or 'range'")
         return np.where(np.isfinite(market.spread), market.spread, fixed)
-    return np.maximum(range_spread(market.prices), fixed)
+    return np.maximum(np.concatenate([range_spread(market.prices[part]) for part in market.parts]), fixed)
 
 
 def range_spread(prices: np.ndarray) -> np.ndarray:
@@ -194,7 +194,8 @@ def range_spread(prices: np.ndarray) -> np.ndarray:
     products = np.where(np.isfinite(products), products, 0.0)
     sums = np.cumsum(np.vstack([np.zeros((1, close.shape[1])), products]), axis=0)
     estimate = np.zeros_like(close)
-    estimate[SPREAD_BARS:] = (sums[SPREAD_BARS + 1 :] - sums[1:-SPREAD_BARS]) / SPREAD_BARS
+    if len(prices) > SPREAD_BARS:
+        estimate[SPREAD_BARS:] = (sums[SPREAD_BARS + 1 :] - sums[1:-SPREAD_BARS]) / SPREAD_BARS
     return np.sqrt(4 * np.maximum(estimate, 0.0))
 
 

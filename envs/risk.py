@@ -123,8 +123,11 @@ def at_most(amount: float, per_weight: np.ndarray) -> np.ndarray:
 def trailing_volatility(market: Market, bars: int) -> np.ndarray:
     """(T, N) root mean square of the last `bars` log returns of a close, in bars of time; NaN before there are two.
 
-    A return across a gap counts for the bars it spans. An asset without a bar keeps its last close.
+    A return across a gap counts for the bars it spans. An asset without a bar keeps its last close. A market that
+    another is joined to has no past in it.
     """
+    if len(market.parts) > 1:
+        return np.concatenate([trailing_volatility(market.slice(part), bars) for part in market.parts])
     close = filled_forward(market.prices[:, :, CLOSE])
     bar = 365 * 24 * 3600 / market.bars_per_year
     spans = np.maximum(np.diff(market.time) / np.timedelta64(1, "s") / bar, 1.0)[:, None]

@@ -204,7 +204,9 @@ def test_help_mentions_every_section(script):
     else:
         wanted = {"evaluate": {"--out", "--device", "PATH"}, "benchmark": {"--parts", "--rounds"},
                   "import_data": {"PATH", "--store", "--kind", "--asset", "--on-bad", "--date-format"},
-                  "check_data": {"PATH", "--store", "--out"}, "list_features": {"--out"}}[script]
+                  "check_data": {"PATH", "--store", "--out"}, "list_features": {"--out"},
+                  "oracle": {"--fees", "--positions"}, "replay": {"--span", "--out"},
+                  "pictures": {"--out", "--steps"}}[script]
     assert {word for word in wanted if word.replace("_", "-") not in ended.out and word not in ended.out} == set()
 
 

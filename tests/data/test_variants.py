@@ -9,6 +9,9 @@ import pytest
 from configs.errors import UserError
 from data.market import CLOSE, HIGH, LOW, OPEN, VOLUME, Market, hourly_times
 from data.variants import by_asset, joined, perturbed, resampled
+from envs.execution import CostConfig, quoted_spread
+from envs.risk import trailing_volatility
+from tests.envs.markets import random_market
 
 PURE = {"resampled": lambda m, seed: resampled(m, seed, 12), "perturbed": lambda m, seed: perturbed(m, seed, 0.3, 0.1)}
 
@@ -210,3 +213,18 @@ def test_what_makes_no_sense_is_refused_in_words():
     for wrong in ((-0.1, 0.0), (0.0, -0.1), (np.nan, 0.0)):
         with pytest.raises(UserError, match="noise must be at least 0"):
             perturbed(made(), 0, *wrong)
+
+
+def test_what_a_joined_market_trails_does_not_reach_into_the_one_before():
+    """Volatility and spread of a calm market behind a wild and dear one are those that it has alone."""
+    wild, calm = random_market(400, seed=1, scale=0.05), random_market(300, seed=2, scale=0.001)
+    calm = replace(calm, prices=calm.prices * 0.01)
+    market, parts = joined([wild, calm])
+    assert market.parts == parts
+    assert market.slice(slice(350, 500)).parts == [slice(0, 50), slice(50, 150)]
+    costs = CostConfig(spread="range")
+    for of in (lambda m: trailing_volatility(m, 100), lambda m: quoted_spread(m, costs)):
+        np.testing.assert_array_equal(of(market)[parts[1]], of(calm))
+        np.testing.assert_array_equal(of(market)[parts[0]], of(wild))
+    again = joined([market, wild])[0]
+    assert again.parts == [slice(0, 400), slice(400, 700), slice(700, 1100)]

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from configs.errors import UserError
+from data.market import Market
 from envs.config import EnvConfig
+from envs.engine import Engine
+from envs.episodes import EpisodeConfig
 from envs.execution import CostConfig
 from envs.observations import account_names
 from envs.trading_env import TradingEnv
@@ -166,3 +169,48 @@ def test_leverage_has_to_be_asked_for():
     with pytest.raises(UserError, match=r"env\.gross"):
         EnvConfig(levels=(0.0, 2.0))
     assert EnvConfig(levels=(0.0, 2.0), gross=2.0).reach == (0.0, 2.0)
+
+
+@pytest.mark.parametrize("start", [[1, 2], "x", 2.7, np.nan, -1, 10_000])
+def test_a_start_that_is_no_decision_is_refused_in_a_line(start):
+    market = Market.flat(40)
+    for env in (TradingEnv(market, 4), TradingVectorEnv(3, market, 4)):
+        with pytest.raises(UserError, match=r"^(start must be|an episode can start)[^\n]*$"):
+            env.reset(seed=0, options={"start": start})
+
+
+def test_an_engine_refuses_numbers_of_starts_and_seeds_that_are_not_its_accounts():
+    engine = Engine(Market.flat(60), EnvConfig(), 4, 4)
+    with pytest.raises(UserError, match="for each of 4 accounts"):
+        engine.reset(starts=np.array([3]))
+    with pytest.raises(UserError, match="for each of 4 accounts"):
+        engine.reset([3])
+
+
+@pytest.mark.parametrize("rows", [[], [slice(20, 40), slice(0, 20)], [slice(0, 30), slice(20, 40)]])
+def test_spans_that_do_not_follow_one_another_are_refused(rows):
+    with pytest.raises(UserError, match="rows must be"):
+        Engine(Market.flat(40), EnvConfig(), 1, 4, rows)
+
+
+@pytest.mark.parametrize("wrong", [
+    dict(capital=np.inf), dict(gross=np.nan), dict(levels=()), dict(levels=(0.0, np.nan)), dict(low=np.nan),
+    dict(latency=1.5), dict(episode=2.5), dict(costs="perp"), dict(episodes=EpisodeConfig(cost_scale=(0.0, 3000.0)))])
+def test_settings_that_are_no_settings_are_refused(wrong):
+    with pytest.raises(UserError, match=r"^[^\n]*(env\.|env needs)[^\n]*$"):
+        EnvConfig(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [dict(window=0), dict(window=-1), dict(threads=0), dict(threads=1.5),
+                                   dict(num_envs=0), dict(market="nope"), dict(config={})])
+def test_what_no_environment_can_be_made_of_is_refused(wrong):
+    with pytest.raises(UserError, match=r"^[^\n]* must be [^\n]*$"):
+        TradingVectorEnv(**(dict(num_envs=2, market=Market.flat(40), window=4) | wrong))
+
+
+@pytest.mark.parametrize("change", [dict(rows=[slice(0, 100), slice(280, 300)]), dict(config=EnvConfig(capital=77.0))])
+def test_a_state_of_other_spans_or_settings_is_refused(change):
+    env = TradingEnv(Market.flat(300), 4)
+    env.reset(seed=0)
+    with pytest.raises(UserError, match="belongs to another env"):
+        TradingEnv(Market.flat(300), 4, **change).set_state(env.get_state())
