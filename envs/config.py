@@ -19,6 +19,12 @@ from envs.risk import RiskConfig
 
 @dataclass(frozen=True)
 class EnvConfig:
+    """Everything about an account.
+
+    >>> EnvConfig(costs=CostConfig.named("perp"), levels=(-2.0, 0.0, 2.0), gross=2.0).reach
+    (-2.0, 2.0)
+    """
+
     costs: CostConfig = field(default_factory=CostConfig)
     risk: RiskConfig = field(default_factory=RiskConfig)
     margin: MarginConfig = field(default_factory=MarginConfig)

@@ -27,6 +27,12 @@ STILL = 1e-12  # volatility below this is the dust of a running sum
 
 @dataclass(frozen=True)
 class EpisodeConfig:
+    """Where training episodes begin, and what they cost.
+
+    >>> EpisodeConfig(regime="bear", cost_scale=(0.5, 2.0)).regime
+    'bear'
+    """
+
     order: Order = "random"
     """random: from anywhere that is allowed; sequential: one after the other through the market, then again"""
     band: tuple[float, float] = ANYWHERE
@@ -174,6 +180,8 @@ def basket_returns(close: np.ndarray) -> np.ndarray:
 
 def curriculum(stages: Sequence[float] = (0.3, 0.6, 1.0, 1.0)) -> Callable[[float], tuple[float, float]]:
     """From progress, 0 to 1, to the band to play in: calm markets first, of equally long stages each as wide as named.
+
+    `env.unwrapped.engine.practise(band(progress))` has an environment's next episodes begin there.
 
     >>> band = curriculum()
     >>> [band(progress) for progress in (0.0, 0.24, 0.25, 0.5, 1.0)]

@@ -25,6 +25,12 @@ NOWHERE = 2.0  # on the way from 0 to 1
 
 @dataclass(frozen=True)
 class MarginConfig:
+    """When the exchange closes an account out.
+
+    >>> MarginConfig(maintenance=0.05).liquidation_fee_bps
+    50.0
+    """
+
     maintenance: float = 0.02
     """the account is closed out where its equity falls to this share of its gross value, inside the bar; 0: never"""
     liquidation_fee_bps: float = 50.0
