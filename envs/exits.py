@@ -112,11 +112,12 @@ def liquidation_point(account, bar, rules):
 
 @rule
 def note_fill(account, place, units, price):
-    """Units and price of what filled in this step; of several fills, across a gap, the sum at their mean price."""
-    before, paid = account[place], account[place] * account[place + 1]
+    """Units and price of what filled in this step. Of several fills, across a gap, their sum and their mean price, or
+    the last one's where they went both ways."""
+    before = account[place]
     account[place] = before + units
-    if before != 0.0:
-        price = (paid + units * price) / account[place] if account[place] != 0.0 else 0.0
+    if before * units > 0.0:
+        price = (before * account[place + 1] + units * price) / account[place]
     account[place + 1] = price
 
 
