@@ -214,10 +214,11 @@ def untrained(data: Dataset, config: EncoderConfig, window: int, seed: int = 0) 
     scale = TargetScale(TYPICAL, TYPICAL)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        model = ForecastModel.build(len(market.columns), config, scale)
+        model = ForecastModel.build(len(market.columns), config, scale, assets=len(market.assets))
+        model.encoder.prepare(market, market.decision_rows(window, train))
     span = TrainedSpan(train.start, train.stop, str(market.time[train.start]), str(market.time[train.stop - 1]))
     return Checkpoint(config, market.columns, data.scaler, window, data.labels.reach, LEVELS, scale, span,
-                      market.fingerprint, portable(model.state_dict()))
+                      market.fingerprint, market.assets, portable(model.state_dict()))
 
 
 def newborn(data: Dataset, config: ExperimentConfig, checkpoint: Checkpoint | None) -> Bundle:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents import ALGOS
-from agents.arena.statistics import BootstrapConfig
 from agents.config import AgentConfig
 from configs.errors import UserError
 from configs.loader import flags, known_flags, parse, preset, read_yaml
 from configs.registry import check_name
 from configs.run import plain
+from data.bootstrap import BootstrapConfig
 from data.dataset import DataConfig, Dataset
 from encoders import ENCODERS
 from encoders.config import EncoderConfig, PretrainConfig

@@ -10,11 +10,8 @@ from encoders.layers import AttentionPool, RMSNorm, WindowDropout
 
 
 class AttentionLSTM(Encoder):
-    causal = False  # the pool looks at the whole window at once
-    stateful = False
-
-    def __init__(self, features: int, config: EncoderConfig) -> None:
-        super().__init__(features, config)
+    def __init__(self, features: int, config: EncoderConfig, assets: int = 1) -> None:
+        super().__init__(features, config, assets)
         self.lstm = nn.LSTM(features, config.width, config.layers, batch_first=True,
                             dropout=config.dropout if config.layers > 1 else 0.0)
         self.pool = AttentionPool(config.width)

@@ -27,7 +27,7 @@ from encoders.config import EncoderConfig
 from encoders.heads import TargetScale
 from encoders.model import ForecastModel
 
-FORMAT = 3  # of the JSON; raise it when the meaning of a key or of the weights changes
+FORMAT = 4  # of the JSON; raise it when the meaning of a key or of the weights changes
 SETTINGS, WEIGHTS = "checkpoint.json", "weights.safetensors"
 
 
@@ -52,23 +52,28 @@ class Checkpoint:
     scale: TargetScale
     trained: TrainedSpan
     market: str  # fingerprint of the market it was trained on
+    assets: tuple[str, ...]  # of that market, in its order
     weights: dict[str, Tensor]  # on the CPU
     scores: dict[str, float] = field(default_factory=dict)  # on validation rows, beside those of the base rates
     context: str = "window"  # what is embedded: windows, not a carried stream
 
     def model(self, device: torch.device | str = "cpu") -> ForecastModel:
         """A copy to use or to fine-tune, in eval mode; the checkpoint itself stays as it is."""
-        with torch.device("meta"):  # shapes only: no random numbers are drawn for weights about to be replaced
-            model = ForecastModel.build(len(self.columns), self.encoder, self.scale, self.levels)
+        model = self._shapes()
         model.load_state_dict({name: value.clone() for name, value in self.weights.items()}, assign=True)
         return model.to(device).eval()
+
+    def _shapes(self) -> ForecastModel:
+        with torch.device("meta"):  # no random numbers are drawn for weights about to be replaced
+            return ForecastModel.build(len(self.columns), self.encoder, self.scale, self.levels, len(self.assets))
 
     def settings(self) -> dict[str, Any]:
         return plain({
             "format": FORMAT, "encoder": self.encoder, "columns": self.columns,
             "scaler": self.scaler.plain(),
             "window": self.window, "reach": self.reach, "levels": self.levels, "scale": self.scale,
-            "trained": self.trained, "market": self.market, "context": self.context, "scores": self.scores,
+            "trained": self.trained, "market": self.market, "assets": self.assets, "context": self.context,
+            "scores": self.scores,
         })
 
     @cached_property
@@ -121,17 +126,16 @@ class Checkpoint:
     def _from_settings(cls, stored: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
         columns = tuple(stored["columns"])
         return cls(
-            encoder=EncoderConfig(**stored["encoder"]), columns=columns, scaler=Scaler.of(stored["scaler"]),
+            encoder=encoder_of(stored["encoder"]), columns=columns, scaler=Scaler.of(stored["scaler"]),
             window=stored["window"], reach=stored["reach"], levels=tuple(stored["levels"]),
             scale=TargetScale(**stored["scale"]),
-            trained=TrainedSpan(**stored["trained"]), market=stored["market"], weights=weights,
+            trained=TrainedSpan(**stored["trained"]), market=stored["market"], assets=tuple(stored["assets"]),
+            weights=weights,
             scores=stored["scores"], context=stored["context"],
         )
 
     def _check_weights(self, folder: Path) -> None:
-        with torch.device("meta"):
-            model = ForecastModel.build(len(self.columns), self.encoder, self.scale, self.levels)
-        wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        wanted = {name: tuple(value.shape) for name, value in self._shapes().state_dict().items()}
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         for name in sorted(wanted.keys() | found.keys()):
             if wanted.get(name) != found.get(name):
@@ -151,12 +155,21 @@ class Checkpoint:
             said = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(extra)}"] * bool(extra)
             raise UserError(f"the checkpoint's columns do not fit the market: "
                             f"{'; '.join(said) or 'the same names in another order'}; {again}")
+        if self.encoder.name == "graph" and market.assets != self.assets:
+            raise UserError(f"a graph encoder knows its assets by their places: trained on {', '.join(self.assets)}, "
+                            f"given {', '.join(market.assets)}; {again}")
         if not scaler.same_as(self.scaler):
             raise UserError("the checkpoint was trained with another scaler (other training rows or features); "
                             f"scale with the checkpoint's own, {again}")
         if window is not None and window != self.window:
             raise UserError(f"the checkpoint reads windows of {self.window} bars, not {window}; "
                             f"set the window to {self.window} or pretrain again")
+
+
+def encoder_of(stored: dict[str, Any]) -> EncoderConfig:
+    """Settings as JSON holds them: its lists are tuples here."""
+    return EncoderConfig(**{name: tuple(value) if isinstance(value, list) else value
+                            for name, value in stored.items()})
 
 
 def digest(*parts: bytes) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from configs.errors import UserError
+from data.market import Market
 
 LEVELS = (0.1, 0.5, 0.9)
 """the quantiles every forecaster gives, in the order of `Forecast.quantiles`"""
@@ -27,14 +29,16 @@ class Forecast:
     quantiles: np.ndarray  # (B, N, Q)  forward log return, never crossing
     volatility: np.ndarray  # (B, N)  root mean square log return of one bar
     epistemic: np.ndarray | None = None  # (B, N)  disagreement between members, in log return
+    aleatoric: np.ndarray | None = None  # (B, N)  spread of the log return that members agree cannot be foreseen
 
     def __post_init__(self) -> None:
         shape = self.volatility.shape
         if len(shape) != 2 or self.direction.shape != (*shape, 3) or self.quantiles.shape[:-1] != shape:
             raise UserError(f"a forecast needs direction (B, N, 3), quantiles (B, N, Q) and volatility (B, N), found "
                             f"{self.direction.shape}, {self.quantiles.shape}, {shape}")
-        if self.epistemic is not None and self.epistemic.shape != shape:
-            raise UserError(f"epistemic must be (B, N) = {shape}, found {self.epistemic.shape}")
+        for name, part in (("epistemic", self.epistemic), ("aleatoric", self.aleatoric)):
+            if part is not None and part.shape != shape:
+                raise UserError(f"{name} must be (B, N) = {shape}, found {part.shape}")
         empty = np.isnan(self.volatility)
         direction, quantiles, volatility = self.direction[~empty], self.quantiles[~empty], self.volatility[~empty]
         if not (np.isnan(self.direction[empty]).all() and np.isnan(self.quantiles[empty]).all()):
@@ -54,7 +58,8 @@ class Forecast:
     def __getitem__(self, rows: slice | np.ndarray) -> Forecast:
         """The same forecast for some rows: a slice, row numbers or a mask."""
         return Forecast(self.direction[rows], self.quantiles[rows], self.volatility[rows],
-                        None if self.epistemic is None else self.epistemic[rows])
+                        None if self.epistemic is None else self.epistemic[rows],
+                        None if self.aleatoric is None else self.aleatoric[rows])
 
     @property
     def known(self) -> np.ndarray:
@@ -65,6 +70,14 @@ class Forecast:
     def median(self) -> np.ndarray:
         """(B, N) the middle quantile of the forward log return."""
         return self.quantiles[..., self.quantiles.shape[-1] // 2]
+
+
+class Forecaster(Protocol):
+    """Anything that forecasts every row of a market: a net, trees, a naive rule, an ensemble of them."""
+
+    def forecast(self, market: Market) -> Forecast:
+        """One row for each of the market's, from that row's past alone; NaN where there is none."""
+        ...
 
 
 def mean(forecasts: Sequence[Forecast]) -> Forecast:

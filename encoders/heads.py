@@ -7,6 +7,7 @@ embedding, so that the first gradient already is about what the features add.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -41,8 +42,13 @@ class Outputs(NamedTuple):
 
 
 class Heads(nn.Module):
-    def __init__(self, dim: int, levels: int = len(LEVELS)) -> None:
+    """`hidden` are the widths of layers that the heads share before they part."""
+
+    def __init__(self, dim: int, levels: int = len(LEVELS), hidden: tuple[int, ...] = ()) -> None:
         super().__init__()
+        self.trunk = nn.Sequential(*(nn.Sequential(nn.Linear(wide, narrow), nn.GELU())
+                                     for wide, narrow in pairwise((dim, *hidden))))
+        dim = (dim, *hidden)[-1]
         self.direction = nn.Linear(dim, 3)
         self.quantiles = nn.Linear(dim, levels)  # the lowest, then the steps up to each next one
         self.volatility = nn.Linear(dim, 1)
@@ -51,6 +57,7 @@ class Heads(nn.Module):
         # (B, N, D); exact even when the encoder ran in bfloat16, where near quantiles would collapse into one
         exact = embedding if embedding.dtype == torch.float64 else embedding.float()
         with torch.autocast(exact.device.type, enabled=False):
+            exact = self.trunk(exact)
             lowest, steps = self.quantiles(exact).tensor_split([1], dim=-1)
             rising = torch.cat([lowest, functional.softplus(steps)], dim=-1).cumsum(dim=-1)
             return Outputs(self.direction(exact), rising, functional.softplus(self.volatility(exact)).squeeze(-1))

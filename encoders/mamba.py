@@ -81,15 +81,12 @@ class Mamba(Encoder):
     causal = True
     stateful = True
 
-    def __init__(self, features: int, config: EncoderConfig) -> None:
-        super().__init__(features, config)
+    def __init__(self, features: int, config: EncoderConfig, assets: int = 1) -> None:
+        super().__init__(features, config, assets)
         self.into = nn.Linear(features, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width)
         self.dropout = WindowDropout(config.dropout)
-
-    def forward_sequence(self, x: Tensor) -> Tensor:
-        return self.stream_sequence(x, None)[0][:, -1]
 
     def stream_sequence(self, x: Tensor, state: list[MixerState] | None) -> tuple[Tensor, list[MixerState]]:
         hidden = self.into(x)  # (B, T, D)

@@ -21,10 +21,10 @@ class ForecastModel(nn.Module):
         self.scale = scale
 
     @classmethod
-    def build(cls, features: int, config: EncoderConfig, scale: TargetScale,
-              levels: tuple[float, ...] = LEVELS) -> ForecastModel:
+    def build(cls, features: int, config: EncoderConfig, scale: TargetScale, levels: tuple[float, ...] = LEVELS,
+              assets: int = 1) -> ForecastModel:
         """Fresh weights."""
-        return cls(make_encoder(features, config), Heads(config.width, len(levels)), scale)
+        return cls(make_encoder(features, config, assets), Heads(config.width, len(levels), config.head), scale)
 
     @property
     def dim(self) -> int:

@@ -39,7 +39,8 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
     windows, targets = Windows(market, window, device), LabelTable(labels, scale, device)
 
     with _own_randomness(device, seed), _threads(config.threads), _log(log_dir) as log:
-        model = ForecastModel.build(len(market.columns), encoder_config, scale)
+        model = ForecastModel.build(len(market.columns), encoder_config, scale, assets=len(market.assets))
+        model.encoder.prepare(market, train_rows)
         model.heads.start_at(labels.direction[train_rows], labels.forward[train_rows] / scale.forward,
                              labels.volatility[train_rows] / scale.volatility)
         model = model.to(device)
@@ -83,7 +84,7 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
         encoder=encoder_config, columns=market.columns, scaler=scaler, window=window, reach=labels.reach,
         levels=LEVELS, scale=scale,
         trained=TrainedSpan(start, stop, str(market.time[start]), str(market.time[stop - 1])),
-        market=market.fingerprint,
+        market=market.fingerprint, assets=market.assets,
         weights={name: value.detach().cpu().contiguous() for name, value in best_weights.items()},
         scores={**best, **{f"base_{name}": score for name, score in base.items()}, "epoch": best_epoch},
     )

@@ -15,15 +15,12 @@ class LSTM(Encoder):
     causal = True
     stateful = True
 
-    def __init__(self, features: int, config: EncoderConfig) -> None:
-        super().__init__(features, config)
+    def __init__(self, features: int, config: EncoderConfig, assets: int = 1) -> None:
+        super().__init__(features, config, assets)
         self.lstm = nn.LSTM(features, config.width, config.layers, batch_first=True,
                             dropout=config.dropout if config.layers > 1 else 0.0)
         self.norm = RMSNorm(config.width)
         self.dropout = WindowDropout(config.dropout)
-
-    def forward_sequence(self, x: Tensor) -> Tensor:
-        return self.stream_sequence(x, None)[0][:, -1]
 
     def stream_sequence(self, x: Tensor, state: LSTMState | None) -> tuple[Tensor, LSTMState]:
         hidden, state = self.lstm(x, state)  # (B, T, D)

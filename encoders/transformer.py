@@ -48,11 +48,8 @@ class Block(nn.Module):
 
 
 class Transformer(Encoder):
-    causal = False
-    stateful = False
-
-    def __init__(self, features: int, config: EncoderConfig) -> None:
-        super().__init__(features, config)
+    def __init__(self, features: int, config: EncoderConfig, assets: int = 1) -> None:
+        super().__init__(features, config, assets)
         self.into = nn.Linear(features, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width)

@@ -29,9 +29,9 @@ MUST_NOT_KNOW: dict[str, set[str]] = {
     "scripts": set(UNSAFE),
 }
 # inside data, lowest first; a part may import its own rank and those below
-DATA_RANKS = (("schema", "durable"), ("market", "variants"), ("sources", "simulator"), ("store", "quality"),
-              ("importing", "stored"), ("features", "labels", "align"), ("splits", "folds", "scaling", "table"),
-              ("dataset",), ("causality", "leaks"))
+DATA_RANKS = (("schema", "durable", "bootstrap"), ("market", "variants"), ("sources", "simulator"),
+              ("store", "quality"), ("importing", "stored"), ("features", "labels", "align"),
+              ("splits", "folds", "scaling", "table"), ("dataset",), ("causality", "leaks"))
 RANK = {part: rank for rank, parts in enumerate(DATA_RANKS) for part in parts}
 FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in MAY_IMPORT}
 

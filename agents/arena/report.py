@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from agents.arena.rollout import Track
-from agents.arena.statistics import BootstrapConfig, interval, resample
+from agents.arena.statistics import resample
 from agents.plots import equity_figure, save_figure
 from configs.run import write_json
+from data.bootstrap import BootstrapConfig, interval
 from envs.metrics import returns_of
 
 ENSEMBLE = "supervised ensemble"

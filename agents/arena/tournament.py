@@ -7,13 +7,13 @@ from pathlib import Path
 
 from agents.arena.report import ENSEMBLE, Report, compare, draw
 from agents.arena.rollout import Contestant, Track, compete
-from agents.arena.statistics import BootstrapConfig
 from agents.bundle import Bundle, spans_of
 from agents.strategies import STRATEGIES
 from agents.strategies.signal import tuned
 from agents.weights import digest
 from configs.errors import UserError
 from configs.registry import lookup
+from data.bootstrap import BootstrapConfig
 from data.dataset import Dataset
 from encoders.forecast import Forecast, mean
 from envs.config import EnvConfig

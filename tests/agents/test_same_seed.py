@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.arena.statistics import BootstrapConfig
 from agents.arena.tournament import head_to_head
 from agents.train import train
+from data.bootstrap import BootstrapConfig
 from data.dataset import load_dataset
 from encoders.embed import embed
 from tests.agents.small import AGENT, DATA, ENV, WINDOW, tiny_encoder

@@ -12,8 +12,9 @@ from scipy import stats
 
 from agents.arena.report import ENSEMBLE, as_markdown, compare, readable, verdict
 from agents.arena.rollout import Track
-from agents.arena.statistics import BootstrapConfig, interval, resample, stationary_indices
+from agents.arena.statistics import resample
 from configs.errors import UserError
+from data.bootstrap import BootstrapConfig, interval, stationary_indices
 from envs.metrics import measure, returns_of, sharpe
 
 HOURS = 8760.0
