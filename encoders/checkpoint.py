@@ -168,8 +168,9 @@ class Checkpoint:
 
 def encoder_of(stored: dict[str, Any]) -> EncoderConfig:
     """Settings as JSON holds them: its lists are tuples here."""
-    return EncoderConfig(**{name: tuple(value) if isinstance(value, list) else value
-                            for name, value in stored.items()})
+    settings: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                                for name, value in stored.items()}
+    return EncoderConfig(**settings)
 
 
 def digest(*parts: bytes) -> str:
