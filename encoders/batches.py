@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from configs.errors import UserError
-from data.labels import Labels
+from data.labels import UNKNOWN, Labels
 from data.market import Market
 from encoders.heads import TargetScale
 from encoders.losses import Targets
@@ -30,7 +30,7 @@ class Windows:
 
 
 class LabelTable:
-    """Labels in units of `scale`, on the device: `labels(rows)` are the targets of those rows."""
+    """Labels in units of `scale`, on the device: `labels(rows)` are the targets (B, N) of those rows."""
 
     def __init__(self, labels: Labels, scale: TargetScale, device: torch.device | str) -> None:
         self.all = Targets(torch.from_numpy(labels.direction).to(device),
@@ -41,13 +41,19 @@ class LabelTable:
         last = torch.as_tensor(rows, device=self.all.forward.device)
         return Targets(*(part[last] for part in self.all))
 
+    def of_bars(self, bars: Tensor, teaches: Tensor) -> Targets:
+        """Targets (B * N, T) of the bars (B, T) of a stream; those that do not teach are unknown."""
+        direction, forward, volatility = (part[bars].transpose(1, 2).flatten(0, 1) for part in self.all)
+        silent = ~teaches.repeat_interleave(self.all.direction.shape[1], dim=0)
+        return Targets(direction.masked_fill(silent, UNKNOWN), forward, volatility)
+
 
 def labelled_rows(market: Market, labels: Labels, window: int, rows: slice) -> np.ndarray:
-    """Rows of a span on which a window fits and whose labels are known *inside the span*."""
+    """Rows of a span on which a window fits and some asset's label is known *inside the span*."""
     found = market.decision_rows(window, rows)
     # the last rows of a span know their label only from the bars after it; those belong to the next span
     last = rows.indices(len(market))[1] - labels.reach
-    found = found[labels.known[found] & (found < last)]
+    found = found[(labels.direction[found] != UNKNOWN).any(axis=1) & (found < last)]
     if len(found) == 0:
         raise UserError(f"no labelled windows of {window} bars in rows {rows.start} to {rows.stop}: give more data or "
                         "a smaller window")

@@ -55,7 +55,7 @@ class Checkpoint:
     assets: tuple[str, ...]  # of that market, in its order
     weights: dict[str, Tensor]  # on the CPU
     scores: dict[str, float] = field(default_factory=dict)  # on validation rows, beside those of the base rates
-    context: str = "window"  # what is embedded: windows, not a carried stream
+    context: str = "window"  # what is embedded: windows, or the stream of a carried state
 
     def model(self, device: torch.device | str = "cpu") -> ForecastModel:
         """A copy to use or to fine-tune, in eval mode; the checkpoint itself stays as it is."""

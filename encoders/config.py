@@ -1,4 +1,4 @@
-"""Settings of the encoders and of their pretraining; without torch, so that a script's --help is quick."""
+"""Settings of the encoders; without torch, so that a script's --help is quick."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ class EncoderConfig:
     """attention heads (transformer, mamba_mhsa, bilstm, tft, graph) or state-space heads (mamba); width must be a
     multiple"""
     ff: int = 64
-    """hidden size of the feed-forward part of a block (transformer, mamba)"""
+    """hidden size of the feed-forward part of a block (transformer, mamba, mamba_mhsa, graph)"""
     state: int = 16
-    """size of the recurrent state of each channel (mamba)"""
+    """size of the recurrent state of each channel (mamba, mamba_mhsa)"""
     chunk: int = 64
-    """bars that mamba's scan treats at once; a matter of speed, never of the result"""
+    """bars that the scan of mamba and mamba_mhsa treats at once; a matter of speed, never of the result"""
+    span: int = 128
+    """bars that attention looks back, the own one included (mamba_mhsa)"""
     kernel: int = 3
     """bars that one convolution sees (tcn)"""
     filters: tuple[int, ...] = (16, 32)
@@ -52,7 +54,7 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         check_name("encoder", self.name, ENCODERS)
-        for field in ("width", "layers", "heads", "ff", "state", "chunk", "kernel", "over_layers"):
+        for field in ("width", "layers", "heads", "ff", "state", "chunk", "span", "kernel", "over_layers"):
             if getattr(self, field) < 1:
                 raise UserError(f"encoder {field} must be at least 1, found {getattr(self, field)}")
         for field in ("filters", "head"):
@@ -70,39 +72,3 @@ class EncoderConfig:
         for field in ("dropout", "input_dropout"):
             if not 0 <= getattr(self, field) < 1:
                 raise UserError(f"encoder {field} must be at least 0 and below 1, found {getattr(self, field)}")
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    epochs: int = 16
-    """most passes; early stopping usually ends before"""
-    rows_per_epoch: int = 2048
-    """windows of one pass, one at random from each of as many equal stretches of the training rows, since the labels
-    of neighbours look at almost the same bars; 0 takes every row"""
-    batch: int = 128
-    """windows per step"""
-    lr: float = 1e-3
-    """highest learning rate, reached after the warm-up"""
-    weight_decay: float = 1e-2
-    """AdamW's, on matrices only"""
-    warmup: float = 0.05
-    """share of the steps on which the learning rate rises; then it falls as a cosine to 1e-4 of the highest"""
-    clip: float = 1.0
-    """largest norm of the gradient"""
-    patience: int = 4
-    """passes without a better validation loss before the training stops"""
-    label_smoothing: float = 0.0
-    """share of each class label that is spread over the three classes"""
-    threads: int = 0
-    """CPU threads; 0 leaves torch's own number"""
-
-    def __post_init__(self) -> None:
-        for field in ("epochs", "batch", "lr", "clip", "patience"):
-            if not getattr(self, field) > 0:
-                raise UserError(f"pretrain {field} must be above 0, found {getattr(self, field)}")
-        if not (0 <= self.warmup < 1 and 0 <= self.label_smoothing < 1 and self.weight_decay >= 0):
-            raise UserError("pretrain needs warmup and label_smoothing in [0, 1) and weight_decay at least 0, found "
-                            f"{self.warmup}, {self.label_smoothing}, {self.weight_decay}")
-        if self.rows_per_epoch < 0 or self.threads < 0:
-            raise UserError("pretrain rows_per_epoch and threads must be at least 0, found "
-                            f"{self.rows_per_epoch}, {self.threads}")

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from data.market import Market
 from encoders.batches import Windows
 from encoders.checkpoint import Checkpoint
 from encoders.forecast import Forecast
+from encoders.model import ForecastModel
+from encoders.streams import carried
 
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Row `t` knows the bars `t-W+1 .. t`. Rows on which no window fits are NaN, so that a mistaken use is loud."""
+    """Row `t` knows the bars `t-W+1 .. t`, or with a carried stream all of its segment up to `t`.
+
+    Rows on which no window fits are NaN, so that a mistaken use is loud.
+    """
 
     values: np.ndarray  # (T, N, D) float32
     forecast: Forecast  # of all T rows
@@ -47,21 +54,31 @@ def embed(checkpoint: Checkpoint, market: Market, device: torch.device | str = "
 
 @torch.no_grad()
 def _compute(checkpoint: Checkpoint, market: Market, device: torch.device | str, batch: int) -> Embeddings:
-    model = checkpoint.model(device)  # eval mode: no dropout, so a row's embedding is a function of its window
-    windows = Windows(market, checkpoint.window, device)
-    rows = market.decision_rows(checkpoint.window)
+    model = checkpoint.model(device)  # eval mode: no dropout, so a row's embedding is a function of its past alone
     shape = (len(market), len(market.assets))
     values = np.full((*shape, model.dim), np.nan, np.float32)
     direction = np.full((*shape, 3), np.nan, np.float32)
     quantiles = np.full((*shape, len(checkpoint.levels)), np.nan, np.float32)
     volatility = np.full(shape, np.nan, np.float32)
-    for part in np.split(rows, range(batch, len(rows), batch)):
-        embedding = model.encode(windows(part))  # (B, N, D)
+    for rows, embedding in _embedded(model, checkpoint, market, device, batch):
         forecast = model.forecast(embedding)
-        values[part] = embedding.float().cpu().numpy()
-        direction[part], quantiles[part], volatility[part] = (forecast.direction, forecast.quantiles,
+        values[rows] = embedding.float().cpu().numpy()
+        direction[rows], quantiles[rows], volatility[rows] = (forecast.direction, forecast.quantiles,
                                                               forecast.volatility)
     return Embeddings(values, Forecast(direction, quantiles, volatility))
+
+
+def _embedded(model: ForecastModel, checkpoint: Checkpoint, market: Market, device: torch.device | str, batch: int
+              ) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Some decision rows at a time, with what the encoder makes of them (R, N, D)."""
+    rows = market.decision_rows(checkpoint.window)
+    if checkpoint.context == "stream":
+        table = torch.from_numpy(np.ascontiguousarray(market.features, np.float32)).to(device)
+        yield from carried(model.encoder, table, market.segments, rows)
+        return
+    windows = Windows(market, checkpoint.window, device)
+    for part in np.split(rows, range(batch, len(rows), batch)):
+        yield part, model.encode(windows(part))
 
 
 def _write(path: Path, found: Embeddings) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.labels import Labels
+from data.labels import UNKNOWN, Labels
 from encoders.forecast import LEVELS
 
 
@@ -28,7 +28,9 @@ class TargetScale:
 
     @classmethod
     def fit(cls, labels: Labels, rows: np.ndarray) -> TargetScale:
-        forward, volatility = (np.asarray(values[rows], np.float64) for values in (labels.forward, labels.volatility))
+        known = labels.direction[rows] != UNKNOWN
+        forward, volatility = (np.asarray(values[rows][known], np.float64)
+                               for values in (labels.forward, labels.volatility))
         # a market that never moves has size zero; any unit will do there
         return cls(float(forward.std()) or 1.0, float(np.sqrt(np.mean(volatility**2))) or 1.0)
 
@@ -63,18 +65,21 @@ class Heads(nn.Module):
             return Outputs(self.direction(exact), rising, functional.softplus(self.volatility(exact)).squeeze(-1))
 
     @torch.no_grad()
-    def start_at(self, direction: np.ndarray, forward: np.ndarray, volatility: np.ndarray,
-                 levels: tuple[float, ...] = LEVELS) -> None:
-        """Base rates of training targets (in units) as biases, weights at zero."""
+    def start_at(self, labels: Labels, rows: np.ndarray, scale: TargetScale, levels: tuple[float, ...] = LEVELS
+                 ) -> None:
+        """Base rates of training labels as biases, weights at zero."""
+        known = labels.direction[rows] != UNKNOWN
+        direction, forward, volatility = (values[rows][known] for values in
+                                          (labels.direction, labels.forward, labels.volatility))
         for head in (self.direction, self.quantiles, self.volatility):
             head.weight.zero_()
-        counts = np.bincount(direction.ravel(), minlength=3) + 1.0
+        counts = np.bincount(direction, minlength=3) + 1.0
         self.direction.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
-        quantiles = np.quantile(forward, levels)
+        quantiles = np.quantile(forward / scale.forward, levels)
         steps = softplus_inverse(np.diff(quantiles))
         self.quantiles.bias.copy_(torch.from_numpy(np.concatenate([quantiles[:1], steps])))
-        self.volatility.bias.copy_(torch.from_numpy(softplus_inverse(np.sqrt(np.mean(volatility**2, keepdims=True)))
-                                                    .reshape(1)))
+        usual = np.sqrt(np.mean((volatility / scale.volatility) ** 2, keepdims=True))
+        self.volatility.bias.copy_(torch.from_numpy(softplus_inverse(usual)))
 
 
 def softplus_inverse(values: np.ndarray) -> np.ndarray:

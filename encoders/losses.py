@@ -8,21 +8,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data.labels import UNKNOWN
 from encoders.forecast import LEVELS
 from encoders.heads import Outputs
 
 
 class Targets(NamedTuple):
-    """Labels of some rows, in units of `TargetScale`."""
+    """Labels of some rows, in units of `TargetScale`; an asset without one has NaN and direction UNKNOWN."""
 
     direction: Tensor  # (B, N) int64
     forward: Tensor  # (B, N)
     volatility: Tensor  # (B, N)
 
+    @property
+    def known(self) -> Tensor:
+        """(B, N) bool."""
+        return self.direction != UNKNOWN
+
 
 def pinball(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
     """Mean pinball loss (Koenker and Bassett 1978): missing from below costs the level, from above one minus it."""
-    miss = target.unsqueeze(-1) - quantiles  # (B, N, Q)
+    miss = target.unsqueeze(-1) - quantiles  # (B, Q)
     return torch.maximum(levels * miss, (levels - 1) * miss).mean()
 
 
@@ -35,28 +41,49 @@ def qlike(volatility: Tensor, target: Tensor, floor: float = 1e-3) -> Tensor:
     return (ratio - ratio.log() - 1).mean()
 
 
+def focal(logits: Tensor, direction: Tensor, gamma: float, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of the classes, each row times (1 - p of its class)^gamma (Lin et al. 2017, section 3.2).
+
+    Rows that are foreseen already count less. With gamma 0 it is the plain cross-entropy.
+
+    >>> logits = torch.tensor([[0.0, 0.0, 3.0]])
+    >>> bool(focal(logits, torch.tensor([2]), 2.0) < 0.02 * focal(logits, torch.tensor([2]), 0.0))
+    True
+    """
+    each = functional.cross_entropy(logits, direction, label_smoothing=label_smoothing, reduction="none")  # (B,)
+    if gamma == 0:
+        return each.mean()
+    right = torch.softmax(logits, dim=-1).gather(1, direction[:, None]).squeeze(1)
+    return ((1 - right) ** gamma * each).mean()
+
+
 class ForecastLoss(nn.Module):
     """Direction against the two regressions, weighted by learned log variances (Kendall, Gal and Cipolla 2018, eq. 7,
     10): exp(-s) L + s for the classes, (exp(-s) L + s) / 2 for the regressions."""
 
     levels: Tensor
 
-    def __init__(self, label_smoothing: float = 0.0, levels: tuple[float, ...] = LEVELS) -> None:
+    def __init__(self, label_smoothing: float = 0.0, gamma: float = 0.0, levels: tuple[float, ...] = LEVELS) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
+        self.gamma = gamma
         self.register_buffer("levels", torch.tensor(levels))
         self.log_variance = nn.Parameter(torch.zeros(2))  # classes, regressions
 
-    def parts(self, outputs: Outputs, targets: Targets, label_smoothing: float = 0.0) -> dict[str, Tensor]:
-        """The three losses by name; without smoothing they are the honest scores."""
-        direction = functional.cross_entropy(outputs.direction.flatten(0, 1), targets.direction.flatten(),
-                                             label_smoothing=label_smoothing)
-        return {"direction": direction,
+    def parts(self, outputs: Outputs, targets: Targets, label_smoothing: float = 0.0, gamma: float = 0.0
+              ) -> dict[str, Tensor]:
+        """The three losses by name, over what has a label; without smoothing and focus they are the honest scores."""
+        known = targets.known
+        if not known.all():
+            outputs = Outputs(*(part[known] for part in outputs))
+            targets = Targets(*(part[known] for part in targets))
+        return {"direction": focal(outputs.direction.flatten(0, -2), targets.direction.flatten(), gamma,
+                                   label_smoothing),
                 "quantiles": pinball(outputs.quantiles, targets.forward, self.levels.to(targets.forward.dtype)),
                 "volatility": qlike(outputs.volatility, targets.volatility)}
 
     def forward(self, outputs: Outputs, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
-        parts = self.parts(outputs, targets, self.label_smoothing)
+        parts = self.parts(outputs, targets, self.label_smoothing, self.gamma)
         regressions = parts["quantiles"] + parts["volatility"]
         for_classes, for_regressions = self.log_variance
         total = (torch.exp(-for_classes) * parts["direction"] + for_classes

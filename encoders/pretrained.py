@@ -13,8 +13,10 @@ from data.market import Market
 from data.scaling import Scaler
 from data.splits import Split
 from encoders.checkpoint import FORMAT, SETTINGS, Checkpoint, digest, settings_digest
-from encoders.config import EncoderConfig, PretrainConfig
+from encoders.config import EncoderConfig
 from encoders.pretrain import pretrain
+from encoders.training.config import PretrainConfig
+from encoders.training.hardware import is_first
 
 
 def checkpoint_key(market: Market, labels: Labels, split: Split, window: int, encoder_config: EncoderConfig,
@@ -31,7 +33,7 @@ def pretrained(market: Market, labels: Labels, split: Split, scaler: Scaler, win
                encoder_config: EncoderConfig, config: PretrainConfig, cache: Path,
                device: torch.device | str = "cpu", log_dir: Path | None = None, seed: int = 0,
                progress: bool = True) -> Checkpoint:
-    """The fitting checkpoint in `cache`, or a new one that is saved there."""
+    """The fitting checkpoint in `cache`, or a new one that is saved there; a training that was killed goes on."""
     folder = cache / checkpoint_key(market, labels, split, window, encoder_config, config, seed)
     if (folder / SETTINGS).exists():
         try:
@@ -41,6 +43,7 @@ def pretrained(market: Market, labels: Labels, split: Split, scaler: Scaler, win
         except UserError as error:  # a cache is no more than a shortcut
             print(f"pretraining {encoder_config.name} anew: {error}", file=sys.stderr)
     checkpoint = pretrain(market, labels, split, scaler, window, encoder_config, config, device, log_dir, seed,
-                          progress)
-    checkpoint.save(folder)
+                          progress, state=folder.with_name(f"{folder.name}.training"))
+    if is_first():
+        checkpoint.save(folder)
     return checkpoint

@@ -13,9 +13,10 @@ from data.simulator.config import SimulatorConfig
 from data.simulator.known import KnownConfig
 from data.splits import SplitConfig
 from encoders.checkpoint import Checkpoint
-from encoders.config import EncoderConfig, PretrainConfig
+from encoders.config import EncoderConfig
 from encoders.forecast import Forecast
 from encoders.pretrain import pretrain
+from encoders.training.config import PretrainConfig
 from envs.config import EnvConfig
 
 WINDOW = 8

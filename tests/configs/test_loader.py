@@ -20,7 +20,8 @@ from configs.run import plain
 from data.bootstrap import BootstrapConfig
 from data.dataset import DataConfig
 from encoders import ENCODERS
-from encoders.config import EncoderConfig, PretrainConfig
+from encoders.config import EncoderConfig
+from encoders.training.config import PretrainConfig
 from envs.config import EnvConfig
 from envs.execution import CostConfig
 

@@ -10,7 +10,8 @@ from data.labels import LabelConfig, Labels, make_labels
 from data.market import Market, hourly_times
 from data.scaling import Scaler
 from data.splits import Split, SplitConfig, chronological
-from encoders.config import EncoderConfig, PretrainConfig
+from encoders.config import EncoderConfig
+from encoders.training.config import PretrainConfig
 
 WINDOW = 6
 ROWS = 1600

@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from configs.errors import UserError
+from data.labels import UNKNOWN, Labels
 from encoders.batches import spread_rows
 from encoders.forecast import Forecast, mean
-from encoders.heads import Heads, Outputs
+from encoders.heads import Heads, Outputs, TargetScale
 from encoders.losses import ForecastLoss, Targets, pinball, qlike
 
 
@@ -26,7 +27,10 @@ def test_heads_start_at_the_base_rates() -> None:
     direction, forward = rng.choice(3, size=4000, p=[0.2, 0.3, 0.5]), rng.normal(size=4000)
     volatility = np.abs(rng.normal(size=4000))
     heads = Heads(8)
-    heads.start_at(direction, forward, volatility)
+    unknown = np.full(1000, np.nan)
+    labels = Labels(np.append(direction, np.full(1000, UNKNOWN))[:, None], np.append(forward, unknown)[:, None],
+                    np.append(volatility, unknown)[:, None], reach=1)
+    heads.start_at(labels, np.arange(5000), TargetScale(1.0, 1.0))
     outputs = heads(torch.randn(2, 1, 8))
     np.testing.assert_allclose(torch.softmax(outputs.direction, -1)[0, 0].detach(), np.bincount(direction) / 4000,
                                atol=1e-3)

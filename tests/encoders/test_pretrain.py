@@ -9,9 +9,9 @@ from configs.loader import parse, preset
 from encoders import ENCODERS
 from encoders.batches import Windows, labelled_rows
 from encoders.checkpoint import Checkpoint
-from encoders.config import PretrainConfig
 from encoders.pretrain import pretrain
 from encoders.pretrained import checkpoint_key, pretrained
+from encoders.training.config import PretrainConfig
 from tests.encoders.planted import QUICK, WINDOW, Pieces, planted, tiny
 
 
@@ -77,8 +77,8 @@ def test_windows_are_those_of_the_market(pieces: Pieces) -> None:
         np.testing.assert_array_equal(found[i], pieces.market.window_at(row, WINDOW).transpose(1, 0, 2))
 
 
-def test_a_loss_that_is_no_number_stops_with_the_step(pieces: Pieces) -> None:
-    with pytest.raises(UserError, match=r"step \d+.*loss is .*--pretrain.lr"):
+def test_a_loss_that_is_no_number_says_where(pieces: Pieces) -> None:
+    with pytest.raises(UserError, match=r"pass \d+, batch \d+.*loss is .*--pretrain.lr"):
         train(pieces, config=dataclasses.replace(QUICK, lr=1e30))
 
 
@@ -89,8 +89,10 @@ def test_scalars_reach_tensorboard(pieces: Pieces, tmp_path) -> None:
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     tags = set(events.Tags()["scalars"])
-    assert {"train/loss", "train/direction", "valid/loss", "valid/quantiles", "valid/volatility", "valid/accuracy",
-            "lr", "windows_per_second"} <= tags
+    assert {"train/loss", "train/direction", "train/gradient", "valid/loss", "valid/quantiles", "valid/volatility",
+            "valid/accuracy", "lr", "windows_per_second"} <= tags
+    assert events.Tags()["images"] == ["valid/calibration", "valid/attention"]
+    assert events.Images("valid/attention")[0].encoded_image_string.startswith(b"\x89PNG")
 
 
 def test_a_fitting_checkpoint_is_used_again(pieces: Pieces, tmp_path, monkeypatch) -> None:
