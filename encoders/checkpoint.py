@@ -27,7 +27,7 @@ from encoders.config import EncoderConfig
 from encoders.heads import TargetScale
 from encoders.model import ForecastModel
 
-FORMAT = 4  # of the JSON; raise it when the meaning of a key or of the weights changes
+FORMAT = 5  # of the JSON; raise it when the meaning of a key or of the weights changes
 SETTINGS, WEIGHTS = "checkpoint.json", "weights.safetensors"
 
 
@@ -139,8 +139,8 @@ class Checkpoint:
         found = {name: tuple(value.shape) for name, value in self.weights.items()}
         for name in sorted(wanted.keys() | found.keys()):
             if wanted.get(name) != found.get(name):
-                raise UserError(f"{folder / WEIGHTS}: {name!r} has shape {found.get(name, 'missing')}, an "
-                                f"{self.encoder.name} of these settings needs {wanted.get(name, 'none')}; "
+                raise UserError(f"{folder / WEIGHTS}: {name!r} has shape {found.get(name, 'missing')}, this "
+                                f"{self.encoder.name} needs {wanted.get(name, 'none')}; "
                                 "pretrain again")
         for name, value in self.weights.items():
             if not torch.isfinite(value).all():

@@ -1,4 +1,4 @@
-"""`mamba`: Mamba-2 blocks and gated MLPs; every layer carries a state, so a live step costs one bar.
+"""`mamba` and `mamba_mhsa`: blocks that carry a state, so a live step costs one bar.
 
 Dao and Gu 2024, "Transformers are SSMs", section 7.1 (the block) and 6 (the scan, `ssd.py`). One group of B and C for
 all heads; inner width twice the model's, as there.
@@ -14,11 +14,12 @@ from torch.nn import functional
 
 from encoders.base import Encoder
 from encoders.config import EncoderConfig
-from encoders.layers import GatedMLP, RMSNorm, WindowDropout
+from encoders.layers import CausalConv, GatedMLP, KeysAndValues, RMSNorm, SlidingAttention, WindowDropout
 from encoders.ssd import ssd
 
 CONV = 4  # bars that the short convolution sees, the paper's value
-MixerState = tuple[Tensor, Tensor]  # last CONV - 1 inputs of the convolution (B, 3, C), scan state (B, H, P, S)
+ScanState = tuple[Tensor, Tensor]  # last CONV - 1 inputs of the convolution (B, 3, C), scan state (B, H, P, S)
+MixerState = ScanState | KeysAndValues
 
 
 class Mixer(nn.Module):
@@ -32,7 +33,7 @@ class Mixer(nn.Module):
         self.chunk = config.chunk
         mixed = self.inner + 2 * self.state  # x, B and C all pass the convolution
         self.into = nn.Linear(config.width, self.inner + mixed + self.heads, bias=False)
-        self.conv = nn.Conv1d(mixed, mixed, CONV, groups=mixed)
+        self.conv = CausalConv(mixed, mixed, CONV, groups=mixed)
         # A in -[1, 16] and a step between 1 and 100 thousandths at the start, as in the paper's code
         self.A_log = nn.Parameter(torch.empty(self.heads).uniform_(1, 16).log())
         step = torch.empty(self.heads).uniform_(math.log(1e-3), math.log(1e-1)).exp()
@@ -41,14 +42,11 @@ class Mixer(nn.Module):
         self.norm = RMSNorm(self.inner)
         self.out = nn.Linear(self.inner, config.width, bias=False)
 
-    def forward(self, u: Tensor, state: MixerState | None) -> tuple[Tensor, MixerState]:
+    def forward(self, u: Tensor, state: ScanState | None) -> tuple[Tensor, ScanState]:
         gate, mixed, dt = self.into(u).split([self.inner, self.inner + 2 * self.state, self.heads], dim=-1)
-        if state is None:
-            past, scan_state = mixed.new_zeros(len(u), CONV - 1, mixed.shape[-1]), None
-        else:
-            past, scan_state = state
-        seen = torch.cat([past, mixed], dim=1)  # (B, 3 + T, C)
-        mixed = functional.silu(self.conv(seen.transpose(1, 2)).transpose(1, 2))  # (B, T, C)
+        past, scan_state = state or (None, None)
+        mixed, past = self.conv(mixed, past)  # (B, T, C)
+        mixed = functional.silu(mixed)
 
         # the scan multiplies many decays: never below float32, also under autocast
         exact = torch.float64 if u.dtype == torch.float64 else torch.float32
@@ -59,14 +57,16 @@ class Mixer(nn.Module):
             y, scan_state = ssd(x, dt, -self.A_log.exp(), B, C, scan_state, self.chunk)
             y = y + self.D[:, None] * x
         y = self.norm(y.flatten(2) * functional.silu(gate))  # (B, T, inner)
-        return self.out(y), (seen[:, -(CONV - 1) :], scan_state)
+        return self.out(y), (past, scan_state)
 
 
 class Block(nn.Module):
-    def __init__(self, config: EncoderConfig) -> None:
+    """`mixer` looks at other bars, the MLP at each by itself."""
+
+    def __init__(self, config: EncoderConfig, mixer: nn.Module) -> None:
         super().__init__()
         self.norm_mixer = RMSNorm(config.width)
-        self.mixer = Mixer(config)
+        self.mixer = mixer
         self.norm_mlp = RMSNorm(config.width)
         self.mlp = GatedMLP(config.width, config.ff, config.dropout)
         self.dropout = WindowDropout(config.dropout)
@@ -78,15 +78,21 @@ class Block(nn.Module):
 
 
 class Mamba(Encoder):
+    """Mamba-2 (SSD) blocks, each a state-space scan and a gated MLP"""
+
     causal = True
     stateful = True
 
     def __init__(self, features: int, config: EncoderConfig, assets: int = 1) -> None:
         super().__init__(features, config, assets)
         self.into = nn.Linear(features, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(Block(config, self.mixer(config, index)) for index in range(config.layers))
         self.norm = RMSNorm(config.width)
         self.dropout = WindowDropout(config.dropout)
+
+    def mixer(self, config: EncoderConfig, index: int) -> nn.Module:
+        """What block `index` looks at other bars with."""
+        return Mixer(config)
 
     def stream_sequence(self, x: Tensor, state: list[MixerState] | None) -> tuple[Tensor, list[MixerState]]:
         hidden = self.into(x)  # (B, T, D)
@@ -95,3 +101,16 @@ class Mamba(Encoder):
             hidden, carried = block(hidden, before)
             after.append(carried)
         return self.dropout(self.norm(hidden)), after
+
+
+class MambaMHSA(Mamba):
+    """Mamba-2 with attention over the last `span` bars in every third block instead of the scan
+
+    The scan remembers everything, but blurred; attention finds one bar exactly, and forgets it after `span` (Ren et al.
+    2024, Samba, section 2). The blocks are counted from the last, so that there always is one with attention.
+    """
+
+    def mixer(self, config: EncoderConfig, index: int) -> nn.Module:
+        if (config.layers - 1 - index) % 3:
+            return Mixer(config)
+        return SlidingAttention(config.width, config.heads, config.span)

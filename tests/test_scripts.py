@@ -45,7 +45,7 @@ agent:
 bootstrap: {draws: 100, block: 10}
 """
 SCRIPTS = ("train_agent", "pretrain_encoder", "evaluate", "benchmark", "import_data", "check_data", "audit_leakage",
-           "list_features", "oracle", "replay", "pictures")
+           "list_features", "list_encoders", "oracle", "replay", "pictures")
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def test_help_mentions_every_section(script):
     else:
         wanted = {"evaluate": {"--out", "--device", "PATH"}, "benchmark": {"--parts", "--rounds"},
                   "import_data": {"PATH", "--store", "--kind", "--asset", "--on-bad", "--date-format"},
-                  "check_data": {"PATH", "--store", "--out"}, "list_features": {"--out"},
+                  "check_data": {"PATH", "--store", "--out"}, "list_features": {"--out"}, "list_encoders": {"--out"},
                   "oracle": {"--fees", "--positions"}, "replay": {"--span", "--out"},
                   "pictures": {"--out", "--steps"}}[script]
     assert {word for word in wanted if word.replace("_", "-") not in ended.out and word not in ended.out} == set()

@@ -46,7 +46,7 @@ def test_save_and_load_to_the_bit(checkpoint: Checkpoint, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))
 def test_every_encoder_comes_back(name: str, checkpoint: Checkpoint, tmp_path: Path) -> None:
-    fresh = ForecastModel.build(4, tiny(name), TargetScale(1.0, 1.0)).eval()
+    fresh = ForecastModel.build(4, tiny(name), TargetScale(1.0, 1.0), assets=2).eval()
     stored = dataclasses.replace(checkpoint, encoder=tiny(name), weights=fresh.state_dict(), scale=fresh.scale)
     again = Checkpoint.load(stored.save(tmp_path)).model()
     x = torch.randn(3, 2, WINDOW, 4)
