@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,21 @@ from data.bootstrap import BootstrapConfig
 from data.dataset import DataConfig, Dataset
 from encoders import ENCODERS
 from encoders.config import EncoderConfig
+from encoders.ensemble.config import EnsembleConfig
 from encoders.training.config import PretrainConfig
+from encoders.trees.config import TreeConfig
 from envs.config import EnvConfig
 from envs.execution import COSTS
 
 if TYPE_CHECKING:
     from encoders.checkpoint import Checkpoint
     from encoders.embed import Embeddings
+    from encoders.ensemble.ensemble import Ensemble
+    from encoders.forecast import Forecast
 
 PRESETS = ("small", "full")
+PRETRAIN = {"deep_lstm": {"full": "deep_lstm.full"}, "mamba_mhsa": {"full": "mamba_mhsa.full"}}
+"""presets of pretraining, by encoder and size, that stand over those of the size"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class Choice:
     algo: str = "ppo"
     """learns to trade: ppo, a2c or dqn"""
     encoder: str = "transformer"
-    """what the agent sees through: lstm, attention_lstm, transformer or mamba; none: the features of the last bar"""
+    """what the agent sees through, a name of encoders.ENCODERS (docs/encoders.md); none: the features of the last
+    bar"""
     preset: str = "small"
     """sizes: small runs in minutes on a laptop, full is meant for a GPU"""
     market: str = "bundled"
@@ -69,12 +76,11 @@ class ExperimentConfig(Choice):
     """auto, cpu or cuda"""
     progress: bool = True
     """show progress bars"""
-    ensemble: tuple[str, ...] = tuple(ENCODERS)
-    """encoders whose signals, and whose mean, the agent has to beat"""
     data: DataConfig = field(default_factory=DataConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     net: EncoderConfig = field(default_factory=EncoderConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
 
@@ -83,8 +89,6 @@ class ExperimentConfig(Choice):
         if self.seed < 0:
             raise UserError(f"seed must be at least 0, found {self.seed}")
         check_name("device", self.device, ("auto", "cpu", "cuda"))
-        for member in self.ensemble:
-            check_name("encoder", member, ENCODERS)
         if self.algo == "dqn" and self.env.action != "levels":
             raise UserError("dqn chooses one of a few levels: set env.action=levels, or take ppo or a2c")
         if self.env.risk.kelly or self.env.risk.confidence:
@@ -110,11 +114,21 @@ class ExperimentConfig(Choice):
             return self.net
         return parse(EncoderConfig, [], preset("encoder", f"{encoder}.{self.preset}"))
 
+    def pretrain_of(self, encoder: str) -> PretrainConfig:
+        """How one encoder is trained: by its own preset, but for what flags or a file have changed for all."""
+        mine, its = (parse(PretrainConfig, [], pretrain_preset(name, self.preset)) for name in (self.encoder, encoder))
+        changed = {f.name: getattr(self.pretrain, f.name) for f in fields(PretrainConfig)
+                   if getattr(self.pretrain, f.name) != getattr(mine, f.name)}
+        return replace(its, **changed)
+
+    def trees_of(self, kind: str) -> TreeConfig:
+        return parse(TreeConfig, [], preset("trees", f"{kind}.{self.preset}"))
+
     @property
     def encoders(self) -> tuple[str, ...]:
         """Every encoder the experiment needs, each once."""
         chosen = () if self.encoder == "none" else (self.encoder,)
-        return tuple(dict.fromkeys((*chosen, *self.ensemble)))
+        return tuple(dict.fromkeys((*chosen, *(name for name in self.ensemble.members if name in ENCODERS))))
 
 
 def load_experiment(argv: Sequence[str]) -> ExperimentConfig:
@@ -130,7 +144,8 @@ def load_experiment(argv: Sequence[str]) -> ExperimentConfig:
     settings: dict[str, Any] = {
         "data": preset("data", chosen.preset if chosen.market == "bundled" else chosen.market),
         "env": preset("env", chosen.preset),
-        "pretrain": preset("pretrain", chosen.preset),
+        "pretrain": pretrain_preset(chosen.encoder, chosen.preset),
+        "ensemble": preset("ensemble", chosen.preset),
         "agent": preset("agent", f"{chosen.algo}.{chosen.preset}"),
         "bootstrap": preset("arena", chosen.preset),
     }
@@ -141,13 +156,43 @@ def load_experiment(argv: Sequence[str]) -> ExperimentConfig:
     return parse(ExperimentConfig, [*flags(file, ExperimentConfig), *argv], settings)
 
 
+def pretrain_preset(encoder: str, size: str) -> dict[str, Any]:
+    """Settings of pretraining for a size, and over them those that an encoder wants otherwise."""
+    own = PRETRAIN.get(encoder, {}).get(size)
+    return {**preset("pretrain", size), **(preset("pretrain", own) if own else {})}
+
+
 def encode(config: ExperimentConfig, dataset: Dataset, encoder: str, device: str
            ) -> tuple[Checkpoint, Embeddings]:
     """The pretrained encoder and the market as it sees it; both from the cache where they fit."""
     from encoders.embed import embed  # torch comes with these, and --help does without
+
+    checkpoint = net_of(config, dataset, encoder, config.seed, device)
+    return checkpoint, embed(checkpoint, dataset.market, device, config.cache)
+
+
+def net_of(config: ExperimentConfig, dataset: Dataset, encoder: str, seed: int, device: str) -> Checkpoint:
+    """The encoder, pretrained from a seed."""
     from encoders.pretrained import pretrained
 
-    checkpoint = pretrained(dataset.market, dataset.labels, dataset.split, dataset.scaler, config.data.window,
-                            config.net_of(encoder), config.pretrain, config.cache, device,
-                            config.folder / "tensorboard" / encoder, config.seed, config.progress)
-    return checkpoint, embed(checkpoint, dataset.market, device, config.cache)
+    folder = encoder if seed == config.seed else f"{encoder}-seed{seed}"
+    return pretrained(dataset.market, dataset.labels, dataset.split, dataset.scaler, config.data.window,
+                      config.net_of(encoder), config.pretrain_of(encoder), config.cache, device,
+                      config.folder / "tensorboard" / folder, seed, config.progress)
+
+
+def ensemble_of(config: ExperimentConfig, dataset: Dataset, device: str
+                ) -> tuple[Ensemble | None, dict[str, Forecast]]:
+    """The supervised ensemble, its members from the cache where they fit, and what each of them forecasts."""
+    if not config.ensemble.members:
+        return None, {}
+    from encoders.ensemble.train import train_ensemble
+    from encoders.trees.fit import fitted_trees
+
+    return train_ensemble(
+        dataset, config.data.labels, config.data.window, config.ensemble, config.seed,
+        net_of=lambda name, seed: net_of(config, dataset, name, seed, device),
+        trees_of=lambda kind: fitted_trees(dataset.market, dataset.labels, dataset.split, dataset.scaler,
+                                           config.data.window, config.trees_of(kind), config.cache, config.seed,
+                                           config.progress),
+        device=device, cache=config.cache)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-LIBRARIES = ("coinarena", "gymnasium", "numba", "numpy", "pandas", "stable-baselines3", "ta", "torch")
+LIBRARIES = ("coinarena", "gymnasium", "lightgbm", "numba", "numpy", "pandas", "stable-baselines3", "ta", "torch")
 
 
 def plain(value: Any) -> Any:

@@ -90,7 +90,8 @@ def make_labels(prices: np.ndarray, segments: np.ndarray, config: LabelConfig, a
     close = prices[:, :, CLOSE]  # (T, N)
     log_close = np.log(close)
     ratio = np.full(close.shape, np.nan)  # of the close `horizon` bars on to this one
-    forward, volatility, usual = (np.full(close.shape, np.nan) for _ in range(3))
+    forward, volatility = (np.full(close.shape, np.nan) for _ in range(2))
+    band = flat_band(prices, segments, config)
     h, v = config.horizon, config.volatility_bars
     for start, stop in segments:
         if stop - start <= config.reach:
@@ -98,18 +99,12 @@ def make_labels(prices: np.ndarray, segments: np.ndarray, config: LabelConfig, a
         path = log_close[start:stop]
         squares = np.concatenate([np.zeros_like(path[:1]), np.diff(path, axis=0) ** 2])
         total = np.cumsum(squares, axis=0)
-        rows = np.arange(stop - start)
-        first = np.maximum(rows - config.volatility_window, 0)
-        bars = np.maximum(rows - first, 1)[:, None]
-        usual[start:stop] = np.sqrt((total[rows] - total[first]) / bars)
-        usual[start : start + 2] = np.nan
         ratio[start : stop - h] = close[start + h : stop] / close[start : stop - h]
         forward[start : stop - h] = path[h:] - path[:-h]
         volatility[start : stop - v] = np.sqrt(np.maximum(total[v:] - total[:-v], 0) / v)
     known = np.isfinite(forward) & np.isfinite(volatility)
     if config.threshold is None:
-        known &= np.isfinite(usual)
-        band = config.flat_band * usual * np.sqrt(h)
+        known &= np.isfinite(band)
         up, down = forward > band, forward < -band
     else:
         up, down = ratio > 1 + config.threshold, ratio < 1 - config.threshold
@@ -119,6 +114,23 @@ def make_labels(prices: np.ndarray, segments: np.ndarray, config: LabelConfig, a
         volatility=np.where(known, volatility, np.nan).astype(np.float32),
         reach=config.reach,
     )
+
+
+def flat_band(prices: np.ndarray, segments: np.ndarray, config: LabelConfig) -> np.ndarray:
+    """(T, N) log returns over the horizon up to this size count as flat; NaN where no usual size is known.
+
+    It is known at the row itself. A fixed `threshold` has no band: it is of simple returns, and as wide everywhere.
+    """
+    log_close = np.log(prices[:, :, CLOSE])  # (T, N)
+    usual = np.full(log_close.shape, np.nan)
+    for start, stop in segments:
+        path = log_close[start:stop]
+        total = np.cumsum(np.concatenate([np.zeros_like(path[:1]), np.diff(path, axis=0) ** 2]), axis=0)
+        rows = np.arange(stop - start)
+        first = np.maximum(rows - config.volatility_window, 0)
+        usual[start:stop] = np.sqrt((total[rows] - total[first]) / np.maximum(rows - first, 1)[:, None])
+        usual[start : start + 2] = np.nan
+    return config.flat_band * usual * np.sqrt(config.horizon)
 
 
 def with_bars(close: np.ndarray, segments: np.ndarray) -> np.ndarray:

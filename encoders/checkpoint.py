@@ -24,11 +24,13 @@ from configs.run import plain, write_json
 from data.market import Market
 from data.scaling import Scaler
 from encoders.config import EncoderConfig
+from encoders.fitting import check_fits
 from encoders.heads import TargetScale
 from encoders.model import ForecastModel
 
 FORMAT = 5  # of the JSON; raise it when the meaning of a key or of the weights changes
 SETTINGS, WEIGHTS = "checkpoint.json", "weights.safetensors"
+AGAIN = "pretrain again"
 
 
 @dataclass(frozen=True)
@@ -148,22 +150,10 @@ class Checkpoint:
 
     def check_fits(self, market: Market, scaler: Scaler, window: int | None = None) -> None:
         """Refuse a market whose numbers would mean something else to these weights."""
-        again = "use the market it was trained on or pretrain again"
-        if market.columns != self.columns:
-            missing = [name for name in self.columns if name not in market.columns]
-            extra = [name for name in market.columns if name not in self.columns]
-            said = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(extra)}"] * bool(extra)
-            raise UserError(f"the checkpoint's columns do not fit the market: "
-                            f"{'; '.join(said) or 'the same names in another order'}; {again}")
+        check_fits(self, market, scaler, window, "checkpoint", AGAIN)
         if self.encoder.name == "graph" and market.assets != self.assets:
             raise UserError(f"a graph encoder knows its assets by their places: trained on {', '.join(self.assets)}, "
-                            f"given {', '.join(market.assets)}; {again}")
-        if not scaler.same_as(self.scaler):
-            raise UserError("the checkpoint was trained with another scaler (other training rows or features); "
-                            f"scale with the checkpoint's own, {again}")
-        if window is not None and window != self.window:
-            raise UserError(f"the checkpoint reads windows of {self.window} bars, not {window}; "
-                            f"set the window to {self.window} or pretrain again")
+                            f"given {', '.join(market.assets)}; use the market it was trained on or {AGAIN}")
 
 
 def encoder_of(stored: dict[str, Any]) -> EncoderConfig:

@@ -16,8 +16,10 @@ from data.market import Market
 from encoders.batches import Windows
 from encoders.checkpoint import Checkpoint
 from encoders.forecast import Forecast
+from encoders.layers import drop_always
 from encoders.model import ForecastModel
 from encoders.streams import carried
+from encoders.training.hardware import own_randomness
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,25 +38,33 @@ class Embeddings:
 
 
 def embed(checkpoint: Checkpoint, market: Market, device: torch.device | str = "cpu", cache: Path | None = None,
-          batch: int = 128) -> Embeddings:
+          batch: int = 128, thinned: int | None = None) -> Embeddings:
     """Embeddings of `market`, whose features must be scaled with the checkpoint's scaler (`check_fits`).
 
     A small `batch` stays in the processor's cache: 1,024 windows at once take twice as long as 128 on a CPU.
     With a `cache` folder the result is stored under the fingerprints of weights and market, and read next time.
+    With a number `thinned` the dropout stays on, seeded by it.
     """
-    path = cache and cache / f"embeddings-{checkpoint.fingerprint}-{market.fingerprint}.npz"
+    kind = "embeddings" if thinned is None else f"thinned{thinned}"
+    path = cache and cache / f"{kind}-{checkpoint.fingerprint}-{market.fingerprint}.npz"
     stored = path and _read(path)
     if stored:
         return stored
-    found = _compute(checkpoint, market, device, batch)
+    model = checkpoint.model(device)  # eval mode: a row's embedding is a function of its past alone
+    if thinned is None:
+        found = _compute(model, checkpoint, market, device, batch)
+    else:
+        drop_always(model)
+        with own_randomness(torch.device(device), thinned):
+            found = _compute(model, checkpoint, market, device, batch)
     if path:
         _write(path, found)
     return found
 
 
 @torch.no_grad()
-def _compute(checkpoint: Checkpoint, market: Market, device: torch.device | str, batch: int) -> Embeddings:
-    model = checkpoint.model(device)  # eval mode: no dropout, so a row's embedding is a function of its past alone
+def _compute(model: ForecastModel, checkpoint: Checkpoint, market: Market, device: torch.device | str, batch: int
+             ) -> Embeddings:
     shape = (len(market), len(market.assets))
     values = np.full((*shape, model.dim), np.nan, np.float32)
     direction = np.full((*shape, 3), np.nan, np.float32)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.special import ndtri
 
 from configs.errors import UserError
 from data.market import Market
@@ -81,7 +82,10 @@ class Forecaster(Protocol):
 
 
 def mean(forecasts: Sequence[Forecast]) -> Forecast:
-    """Members at equal weight; their disagreement about the middle of the return becomes `epistemic`."""
+    """Members at equal weight: the mean of their probabilities, quantiles and variances.
+
+    Their disagreement about the middle of the return becomes `epistemic`, their own spread `aleatoric`.
+    """
     if not forecasts:
         raise UserError("an ensemble needs at least one member's forecast")
     if len({member.quantiles.shape for member in forecasts}) > 1:
@@ -91,6 +95,21 @@ def mean(forecasts: Sequence[Forecast]) -> Forecast:
     return Forecast(
         direction=np.mean([member.direction for member in forecasts], axis=0),
         quantiles=np.mean([member.quantiles for member in forecasts], axis=0),
-        volatility=np.mean([member.volatility for member in forecasts], axis=0),
+        volatility=np.sqrt(np.mean([np.square(member.volatility, dtype=np.float64) for member in forecasts], axis=0)),
         epistemic=middles.std(axis=0),
+        aleatoric=np.sqrt(np.mean([own_spread(member) ** 2 for member in forecasts], axis=0)),
     )
+
+
+def own_spread(forecast: Forecast) -> np.ndarray:
+    """(B, N) standard deviation of the return under the forecast: of the normal law with its outer quantiles.
+
+    They are about the return itself. Volatility would have to be scaled from one bar to the horizon, as if bars were
+    independent, and may be measured over another number of bars.
+
+    >>> said = Forecast(np.full((1, 1, 3), 1 / 3), np.array([[[-1.2816, 0.0, 1.2816]]]), np.array([[0.5]]))
+    >>> own_spread(said).round(3).tolist()
+    [[1.0]]
+    """
+    low, high = ndtri((LEVELS[0], LEVELS[-1]))
+    return np.asarray(forecast.quantiles[..., -1] - forecast.quantiles[..., 0], np.float64) / (high - low)

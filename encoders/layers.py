@@ -53,6 +53,13 @@ def drop_nothing(module: nn.Module) -> None:
             part.dropout = 0.0
 
 
+def drop_always(module: nn.Module) -> None:
+    """Every dropout of a model in eval mode on again: each forecast is then of another thinned network."""
+    for part in module.modules():
+        if isinstance(part, (WindowDropout, nn.RNNBase)):
+            part.train()
+
+
 def recur(cells: nn.Module, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
     """An LSTM or GRU over (B, T, D). On a CPU never in bfloat16: most have no such kernel, and oneDNN then refuses.
 

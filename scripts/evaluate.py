@@ -36,7 +36,7 @@ def main() -> None:
     from agents.algos import pick_device
     from agents.arena.tournament import head_to_head
     from agents.bundle import Bundle
-    from agents.experiment import ExperimentConfig, encode
+    from agents.experiment import ExperimentConfig, ensemble_of
     from data.dataset import load_dataset
 
     bundles = [Bundle.load(folder / "bundle") for folder in arguments.runs]
@@ -48,8 +48,8 @@ def main() -> None:
                      runs=arguments.runs[0].parent)
     device = pick_device(arguments.device)
     dataset = load_dataset(config.data, config.cache / "features")
-    forecasts = {name: encode(config, dataset, name, device)[1].forecast for name in config.ensemble}
-    report, _ = head_to_head(bundles, forecasts, dataset, config.env, config.data.window, config.bootstrap,
+    ensemble, forecasts = ensemble_of(config, dataset, device)
+    report, _ = head_to_head(bundles, forecasts, ensemble, dataset, config.env, config.data.window, config.bootstrap,
                              arguments.out, device, config.cache)
     print(f"{report.markdown()}\nin {arguments.out}: table.md, table.csv, table.json, equity.png")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    from agents.experiment import encode, load_experiment
+    from agents.experiment import encode, ensemble_of, load_experiment
 
     config = load_experiment(sys.argv[1:])
 
@@ -51,16 +51,15 @@ def main() -> None:
     if dataset.dropped:
         print(f"left out, for the source does not have them: {', '.join(dataset.dropped)} features")
 
-    seen = {name: encode(config, dataset, name, device) for name in config.encoders}
-    checkpoint = None if config.encoder == "none" else seen[config.encoder][0]
+    checkpoint = None if config.encoder == "none" else encode(config, dataset, config.encoder, device)[0]
+    ensemble, forecasts = ensemble_of(config, dataset, device)
 
     bundle = train(dataset, config.env, config.agent, config.algo, window, checkpoint, device, config.folder,
                    config.cache, config.seed, config.progress)
     bundle.save(config.folder / "bundle")
 
-    forecasts = {name: seen[name][1].forecast for name in config.ensemble}
-    report, _ = head_to_head([bundle], forecasts, dataset, config.env, window, config.bootstrap, config.folder,
-                             device, config.cache)
+    report, _ = head_to_head([bundle], forecasts, ensemble, dataset, config.env, window, config.bootstrap,
+                             config.folder, device, config.cache)
     run.note(results=report.table.reset_index().to_dict("records"), seconds=round(time.perf_counter() - started, 1))
     print(f"\n{report.markdown()}\nin {config.folder}: table, equity.png, bundle; "
           f"tensorboard --logdir {config.runs} shows the training")

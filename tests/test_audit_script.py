@@ -65,7 +65,7 @@ def test_a_clean_pipeline_ends_with_the_count_of_what_was_looked_at(tiny):
 
 
 def test_a_leak_in_ones_own_feature_is_named_and_the_honest_one_beside_it_is_not(tiny):
-    ended = audited(tiny, LEAKING, "--encoder", "none", "--ensemble", "lstm")
+    ended = audited(tiny, LEAKING, "--encoder", "none", "--ensemble.members", "lstm")
     assert (ended.code, ended.err) == (1, "")
     *lines, last = ended.out.splitlines()
     assert re.match(r"features column 'my_peak' at row \d+ \(\d{4}-\d\d-\d\d \d\d:00\) looks past \d{4}-.* became .* "
@@ -117,7 +117,7 @@ def test_help_tells_of_both_kinds_of_flags():
     (feature(value="lambda f: f['close'].astype(str)"), ("column 'a'", "must hold numbers")),
 ])
 def test_a_mistake_in_ones_own_file_is_one_line(tiny, code, said):
-    refused(audited(tiny, code, "--encoder", "none", "--ensemble", "lstm"), *said)
+    refused(audited(tiny, code, "--encoder", "none", "--ensemble.members", "lstm"), *said)
 
 
 @pytest.mark.parametrize(("argv", "said"), [
@@ -131,4 +131,4 @@ def test_a_mistake_in_ones_own_file_is_one_line(tiny, code, said):
 ])
 def test_bad_input_is_one_line(tiny, argv, said, monkeypatch):
     monkeypatch.chdir(tiny.parent)
-    refused(audited(tiny, None, "--encoder", "none", "--ensemble", "lstm", *argv), *said)
+    refused(audited(tiny, None, "--encoder", "none", "--ensemble.members", "lstm", *argv), *said)

@@ -25,7 +25,7 @@ from encoders.checkpoint import Checkpoint
 TINY = """
 progress: false
 device: cpu
-ensemble: [lstm]
+ensemble: {members: [lstm]}
 data:
   groups: [returns, calendar]
   window: 8

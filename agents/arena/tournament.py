@@ -1,4 +1,4 @@
-"""Who meets: the agents, each encoder's signal, their ensemble, and the baselines."""
+"""Who meets: the agents, each supervised model's signal, their ensemble, and the baselines."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from configs.errors import UserError
 from configs.registry import lookup
 from data.bootstrap import BootstrapConfig
 from data.dataset import Dataset
-from encoders.forecast import Forecast, mean
+from encoders.ensemble.ensemble import Ensemble
+from encoders.forecast import Forecast
 from envs.config import EnvConfig
 
 OPTIMISTIC = ("Orders fill at the very close that they were decided on (env.fill same_close): that is optimistic, for "
               "nobody can have that price.")
 
 
-def supervised(forecasts: Mapping[str, Forecast], dataset: Dataset, env: EnvConfig, window: int
-               ) -> dict[str, Contestant]:
-    """Each encoder's signal and the signal of their equal-weight mean, thresholds from the validation rows."""
+def supervised(forecasts: Mapping[str, Forecast], ensemble: Ensemble | None, dataset: Dataset, env: EnvConfig,
+               window: int) -> dict[str, Contestant]:
+    """Each member's signal and that of their ensemble where there are several, thresholds from the validation rows."""
     members = {f"{name} signal": forecast for name, forecast in forecasts.items()}
-    if len(forecasts) > 1:
-        members[ENSEMBLE] = mean(list(forecasts.values()))
+    if ensemble is not None and len(forecasts) > 1:
+        members[ENSEMBLE] = ensemble.fuse(forecasts, dataset.market)
     return {name: Contestant(tuned(forecast, dataset.market, env, window, dataset.split.valid), kind="supervised")
             for name, forecast in members.items()}
 
@@ -63,12 +64,13 @@ def baselines(dataset: Dataset) -> dict[str, Contestant]:
             for name in STRATEGIES}
 
 
-def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], dataset: Dataset, env: EnvConfig,
-                 window: int, bootstrap: BootstrapConfig, folder: Path, device: str = "cpu", cache: Path | None = None
-                 ) -> tuple[Report, list[Track]]:
+def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], ensemble: Ensemble | None,
+                 dataset: Dataset, env: EnvConfig, window: int, bootstrap: BootstrapConfig, folder: Path,
+                 device: str = "cpu", cache: Path | None = None) -> tuple[Report, list[Track]]:
     """Run everybody over the test rows once; table and picture are left in `folder`."""
-    everyone = {**agents_of(bundles, dataset, window, device, cache), **supervised(forecasts, dataset, env, window),
-                **baselines(dataset)}
+    everyone = {**agents_of(bundles, dataset, window, device, cache),
+                **supervised(forecasts, ensemble, dataset, env, window),
+                                **baselines(dataset)}
     tracks = compete(everyone, dataset.market, env, window, dataset.split.test)
     report = compare(tracks, bootstrap, OPTIMISTIC if env.fill == "same_close" else "")
     report.save(folder)

@@ -18,6 +18,7 @@ from data.simulator.draws import ar1, recursion, stream
 LEADS = {"exchange_inflow": 6, "exchange_outflow": 6, "active_addresses": 12}
 SIGNS = {"exchange_inflow": -1.0, "exchange_outflow": 1.0, "active_addresses": 1.0}  # coins flow in to be sold
 NOISE = {"exchange_inflow": 0.6, "exchange_outflow": 0.6, "active_addresses": 1.2}  # against z's own deviation of 1
+MIDDLES = {"exchange_inflow": 1e3, "exchange_outflow": 1e3, "active_addresses": 8e5}  # where z and noise are 0
 AMPLITUDE = 0.12  # of log columns per deviation of what they carry
 MAX_LEAD = max(LEADS.values())
 DELAY = pd.Timedelta(minutes=20)
@@ -25,10 +26,10 @@ MACRO_HOUR = 22  # UTC, after the American close: a day's row is known from then
 
 
 def leading(config: SimulatorConfig, asset: str, column: str, z: np.ndarray, rows: int) -> np.ndarray:
-    """(T,) positive column around 1 that shows z (rows + MAX_LEAD,) early."""
+    """(T,) positive column around its middle that shows z (rows + MAX_LEAD,) early."""
     lead = LEADS[column]
     noise = stream(config.seed, column, asset).standard_normal(rows)
-    return np.exp(AMPLITUDE * (SIGNS[column] * z[lead : lead + rows] + NOISE[column] * noise))
+    return MIDDLES[column] * np.exp(AMPLITUDE * (SIGNS[column] * z[lead : lead + rows] + NOISE[column] * noise))
 
 
 def onchain(config: SimulatorConfig, asset: str, z: np.ndarray, prices: np.ndarray, time: pd.DatetimeIndex
@@ -45,12 +46,12 @@ def onchain(config: SimulatorConfig, asset: str, z: np.ndarray, prices: np.ndarr
     realised = close[0] + recursion(0.0005 * (close - close[0]), 0.9995)  # slow mean of prices paid
     return pd.DataFrame({
         "known_at": time + DELAY,
-        "active_addresses": 8e5 * leading(config, asset, "active_addresses", z, rows),
+        "active_addresses": leading(config, asset, "active_addresses", z, rows),
         "tx_count": tx_count,
         "fees": 2.0 * tide("fees", 24.0, 0.3) * tx_count / 3e4,
         "hash_rate": 1e8 * np.exp(0.002 * np.cumsum(stream(config.seed, "hash_rate", asset).standard_normal(rows))),
-        "exchange_inflow": 1e3 * leading(config, asset, "exchange_inflow", z, rows),
-        "exchange_outflow": 1e3 * leading(config, asset, "exchange_outflow", z, rows),
+        "exchange_inflow": leading(config, asset, "exchange_inflow", z, rows),
+        "exchange_outflow": leading(config, asset, "exchange_outflow", z, rows),
         "mvrv": close / realised,
         "nvt": 60.0 * (close / realised) * 3e4 / tx_count,
     })

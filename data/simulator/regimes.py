@@ -39,6 +39,17 @@ def regime_path(seed: int, rows: int) -> np.ndarray:
         spells *= 2
 
 
+def regime_levels() -> np.ndarray:
+    """(3,) volatility of each regime; the mean square is 1 in the long run.
+
+    >>> regime_levels().round(3).tolist()
+    [0.598, 0.997, 1.894]
+    """
+    levels = np.array([regime.level for regime in REGIMES])
+    shares = np.array([regime.spell for regime in REGIMES])
+    return levels / np.sqrt((shares * levels**2).sum() / shares.sum())
+
+
 def season(hours: np.ndarray) -> np.ndarray:
     """Activity by hour since the epoch: highest in the American afternoon, lower at weekends; mean square 1.
 
@@ -62,13 +73,10 @@ _SEASON = _week()
 def volatility(config: SimulatorConfig, hours: np.ndarray) -> np.ndarray:
     """(T, N) standard deviation of each bar's return, jumps aside; its root mean square is `config.sigma`."""
     rows = len(hours)
-    levels = np.array([regime.level for regime in REGIMES])
-    shares = np.array([regime.spell for regime in REGIMES])
-    levels = levels / np.sqrt((shares * levels**2).sum() / shares.sum())
     common = ar1(stream(config.seed, "cluster"), rows, CLUSTER_HALF_LIFE)
     clusters = np.stack([
         shared_and_own(common, ar1(stream(config.seed, "cluster", a), rows, CLUSTER_HALF_LIFE), CLUSTER_CORRELATION)
         for a in config.assets
     ], axis=1)  # (T, N)
-    base = config.sigma * levels[regime_path(config.seed, rows)] * season(hours)  # (T,)
+    base = config.sigma * regime_levels()[regime_path(config.seed, rows)] * season(hours)  # (T,)
     return base[:, None] * np.exp(CLUSTER_SPREAD * clusters - CLUSTER_SPREAD**2)  # minus: keeps the mean square

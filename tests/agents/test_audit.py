@@ -26,6 +26,7 @@ from encoders import ENCODERS
 from encoders.base import Encoder
 from encoders.batches import Windows
 from encoders.config import EncoderConfig
+from encoders.ensemble.config import EnsembleConfig
 from envs import layout as at
 from envs.execution import bar_table
 from envs.observations import windows_of
@@ -38,10 +39,12 @@ def seen_through(name: str) -> Watched:
 
 
 @pytest.mark.parametrize(("algo", "encoder", "argv"), [
-    ("ppo", "mamba", ["--ensemble", "transformer", "--data.simulator.bars", "900"]),
-    ("dqn", "attention_lstm", ["--ensemble", "lstm", "--data.source", "known", "--data.known.market", "regime_lead",
+    ("ppo", "mamba", ["--ensemble.members", "transformer", "--data.simulator.bars", "900"]),
+    ("dqn", "attention_lstm", ["--ensemble.members", "lstm", "--data.source", "known",
+                               "--data.known.market", "regime_lead",
                                "--data.known.bars", "1200"]),
-    ("a2c", "none", ["--ensemble", "lstm", "--data.simulator.bars", "1000", "--data.simulator.assets", "BTC", "ETH",
+    ("a2c", "none", ["--ensemble.members", "lstm", "--data.simulator.bars", "1000",
+                      "--data.simulator.assets", "BTC", "ETH",
                      "--data.groups", "returns", "--env.action", "weights"]),
 ])
 def test_the_small_presets_know_nothing_of_the_future(algo, encoder, argv):
@@ -152,7 +155,7 @@ def an_encoder_that_reads_past_its_row(monkeypatch) -> Watched:
 
     monkeypatch.setattr(Windows, "__call__", one_ahead)
     config = load_experiment(["--encoder", "lstm"])
-    config = replace(config, data=CONFIG, env=ENV, net=replace(NET, name="lstm"), ensemble=("lstm",))
+    config = replace(config, data=CONFIG, env=ENV, net=replace(NET, name="lstm"), ensemble=EnsembleConfig(("lstm",)))
     checkpoint = untrained(HONEST, config.net, WINDOW)
     return Watched(ENV, WINDOW, {"lstm": checkpoint}, {"agent": newborn(HONEST, config, checkpoint)})
 

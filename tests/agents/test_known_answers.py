@@ -17,7 +17,7 @@ from agents.arena.tournament import head_to_head
 from agents.bundle import Bundle
 from agents.callbacks import Validation
 from agents.config import AgentConfig, DQNConfig, PPOConfig
-from agents.experiment import encode, load_experiment
+from agents.experiment import encode, ensemble_of, load_experiment
 from agents.train import train
 from data.dataset import DataConfig, Dataset, load_dataset
 from data.market import CLOSE
@@ -69,17 +69,19 @@ def test_nobody_grows_on_a_random_walk():
 def contest(tmp_path, edge: float) -> pd.DataFrame:
     """The main job at a size for tests: two encoders, a PPO agent, the whole field over the test rows."""
     config = load_experiment([
-        "--runs", str(tmp_path), "--progress", "False", "--encoder", "lstm", "--ensemble", "lstm", "attention_lstm",
+        "--runs", str(tmp_path), "--progress", "False", "--encoder", "lstm", "--ensemble.members", "lstm",
+        "attention_lstm",
         "--data.simulator.bars", "14000", "--data.simulator.edge", str(edge), "--data.window", "24",
         "--data.labels.horizon", "12", "--pretrain.epochs", "5", "--agent.steps", "200000", "--agent.accounts", "256",
         "--bootstrap.draws", "500",
     ])
     dataset = load_dataset(config.data)
-    seen = {name: encode(config, dataset, name, "cpu") for name in config.encoders}
-    bundle = train(dataset, config.env, config.agent, "ppo", config.data.window, seen["lstm"][0], cache=config.cache,
+    checkpoint, _ = encode(config, dataset, "lstm", "cpu")
+    ensemble, forecasts = ensemble_of(config, dataset, "cpu")
+    bundle = train(dataset, config.env, config.agent, "ppo", config.data.window, checkpoint, cache=config.cache,
                    progress=False)
-    report, _ = head_to_head([bundle], {name: seen[name][1].forecast for name in config.ensemble}, dataset, config.env,
-                             config.data.window, config.bootstrap, tmp_path / "table", cache=config.cache)
+    report, _ = head_to_head([bundle], forecasts, ensemble, dataset, config.env, config.data.window, config.bootstrap,
+                             tmp_path / "table", cache=config.cache)
     return report.table
 
 

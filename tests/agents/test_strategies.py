@@ -14,9 +14,12 @@ from agents.strategies.baselines import MOMENTUM_BARS, RANDOM_HOLDS, buy_and_hol
 from agents.strategies.signal import NEVER, SignalPolicy, Thresholds, score_of, tuned
 from configs.registry import lookup
 from data.market import CLOSE
+from encoders.ensemble.config import FusionConfig
+from encoders.ensemble.ensemble import Ensemble
+from encoders.ensemble.fusion import fit_fusion
 from envs.config import EnvConfig
 from envs.execution import CostConfig
-from tests.agents.small import forecast_of
+from tests.agents.small import DATA, forecast_of
 from tests.envs.markets import random_market
 
 CONFIG = EnvConfig(action="weights")
@@ -199,15 +202,19 @@ def test_a_ruined_candidate_is_never_chosen():
     assert policy.thresholds.enter.tolist() == [[NEVER]]
 
 
-def test_the_supervised_field_is_every_signal_and_their_mean(simulated):
+def test_the_supervised_field_is_every_signal_and_their_ensemble(simulated):
     score = np.random.default_rng(3).uniform(-1, 1, (len(simulated.market), 1))
     forecasts = {"lstm": forecast_of(score), "mamba": forecast_of(-score)}
-    field = supervised(forecasts, simulated, CONFIG, WINDOW)
+    plain = FusionConfig(combiner="equal", direction="none", volatility="none", interval="none")
+    valid = simulated.split.valid
+    fusion = fit_fusion(forecasts, simulated.labels, np.arange(valid.start, valid.stop), plain)
+    ensemble = Ensemble({}, fusion, DATA.labels, str(simulated.market.time[valid.start]))
+    field = supervised(forecasts, ensemble, simulated, CONFIG, WINDOW)
     assert list(field) == ["lstm signal", "mamba signal", "supervised ensemble"]
     np.testing.assert_allclose(field["supervised ensemble"].policy.score, 0, atol=1e-12)
     np.testing.assert_allclose(field["mamba signal"].policy.score, -score)
     assert {contestant.kind for contestant in field.values()} == {"supervised"}
-    assert list(supervised({"lstm": forecasts["lstm"]}, simulated, CONFIG, WINDOW)) == ["lstm signal"]
+    assert list(supervised({"lstm": forecasts["lstm"]}, ensemble, simulated, CONFIG, WINDOW)) == ["lstm signal"]
 
 
 def test_nobody_holds_what_the_env_would_not_let_an_agent_hold(simulated):

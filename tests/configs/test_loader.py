@@ -21,14 +21,18 @@ from data.bootstrap import BootstrapConfig
 from data.dataset import DataConfig
 from encoders import ENCODERS
 from encoders.config import EncoderConfig
+from encoders.ensemble.config import EnsembleConfig
 from encoders.training.config import PretrainConfig
+from encoders.trees import TREES
+from encoders.trees.config import TreeConfig
 from envs.config import EnvConfig
 from envs.execution import CostConfig
 
 CONFIG_OF = {"agent": AgentConfig, "env": EnvConfig, "data": DataConfig, "encoder": EncoderConfig,
-             "pretrain": PretrainConfig, "arena": BootstrapConfig}
+             "pretrain": PretrainConfig, "arena": BootstrapConfig, "ensemble": EnsembleConfig, "trees": TreeConfig}
 YAMLS = sorted(loader.PRESETS.glob("*/*.yaml"))
-EVERY_CHOICE = [(algo, encoder, size) for algo in ALGOS for encoder in (*ENCODERS, "none") for size in PRESETS]
+EVERY_CHOICE = [*((algo, "lstm", size) for algo in ALGOS for size in PRESETS),
+                *(("ppo", encoder, size) for encoder in (*ENCODERS, "none") for size in PRESETS)]
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def test_the_line_is_the_same_on_a_terminal_without_unicode(encoding, monkeypatc
     (["--encoder=transformers"], ("unknown encoder 'transformers'", "lstm, attention_lstm", "mean 'transformer'?")),
     (["--preset", "smaller"], ("unknown preset 'smaller'", "small, full", "did you mean 'small'?")),
     (["--device", "cpus"], ("unknown device 'cpus'", "auto, cpu, cuda", "did you mean 'cpu'?")),
-    (["--ensemble", "lstm", "mambo"], ("unknown encoder 'mambo'", "did you mean 'mamba'?")),
+    (["--ensemble.members", "lstm", "mambo"], ("unknown member 'mambo'", "did you mean 'mamba'?")),
     (["--data.groups", "return"], ("unknown feature group 'return'", "did you mean 'returns'?")),
     (["--data.source", "simulate"], ("'simulate'", "'known'", "did you mean 'simulated'?")),
     (["--data.known.market", "ou"], ("unknown market 'ou'", "ou_easy")),
@@ -150,7 +154,7 @@ def test_a_slip_in_an_experiment_stops_before_any_work(argv, said):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("seeds: 1", ("unknown setting 'seeds'", "did you mean 'seed'?")),
+    ("seeds: 1", ("unknown setting 'seeds'", "did you mean 'ensemble.seeds'?")),
     ("env: {costs: {fees_bps: 1}}", ("unknown setting 'env.costs.fees_bps'", "did you mean 'env.costs.fee_bps'?")),
     ("env: 5", ("env is a section", "env.costs")),
     ("env: null", ("env is a section",)),
@@ -218,12 +222,13 @@ def test_a_saved_config_parses_back_to_itself(algo, encoder, size):
 
 
 def test_a_saved_config_keeps_what_was_changed(tmp_path):
-    changed = load_experiment(["--name", "2020", "--data.borders", "500", "700", "--ensemble", "--env.levels", "0", "1",
+    changed = load_experiment(["--name", "2020", "--data.borders", "500", "700", "--ensemble.members", "--env.levels",
+                               "0", "1",
                                "--data.path", str(tmp_path / "bars of mine.csv"), "--progress", "False",
                                "--agent.lr", "1e-7", "--runs", str(tmp_path)])
     saved = yaml.safe_load(yaml.safe_dump(plain(changed), sort_keys=False))
     assert parse(ExperimentConfig, [], saved) == changed
-    assert (changed.ensemble, changed.data.source, changed.folder) == ((), "file", tmp_path / "2020")
+    assert (changed.ensemble.members, changed.data.source, changed.folder) == ((), "file", tmp_path / "2020")
 
 
 def test_every_group_of_presets_has_files():
@@ -236,7 +241,7 @@ def test_every_preset_sets_its_dataclass(path):
     parsed = parse(CONFIG_OF[path.parent.name], [], settings)
     mine = plain(parsed)
     assert settings.keys() <= mine.keys()
-    if path.parent.name == "encoder":
+    if path.parent.name in ("encoder", "trees"):
         assert parsed.name == path.stem.split(".")[0]
 
 
@@ -246,7 +251,9 @@ def test_every_choice_has_its_presets(size):
         preset("agent", f"{name}.{size}")
     for name in ENCODERS:
         preset("encoder", f"{name}.{size}")
-    for group in ("data", "env", "pretrain", "arena"):
+    for kind in TREES:
+        preset("trees", f"{kind}.{size}")
+    for group in ("data", "env", "pretrain", "arena", "ensemble"):
         preset(group, size)
 
 

@@ -1,0 +1,56 @@
+"""Train every supervised model, fuse them, and score them on the test rows beside what is naive and what is possible.
+
+    python scripts/train_ensemble.py
+    python scripts/train_ensemble.py --market btc_hourly --ensemble.seeds 3
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+
+from configs.errors import UserError, run_script
+from configs.run import Run
+
+
+def main() -> None:
+    from agents.experiment import ensemble_of, load_experiment
+
+    config = load_experiment(["--encoder", "none", *sys.argv[1:]])
+    if not config.ensemble.members:
+        raise UserError("nothing to train: name members with --ensemble.members lstm forest")
+    market_name = "" if config.market == "bundled" else f"-{config.market}"
+    config = replace(config, name=config.name or f"ensemble{market_name}-seed{config.seed}")
+
+    from agents.algos import pick_device
+    from data.dataset import load_dataset
+    from encoders.ensemble.report import fusion_table, report
+
+    started = time.perf_counter()
+    device = pick_device(config.device)
+    dataset = load_dataset(config.data, config.cache / "features")
+    market = dataset.market
+    run = Run(config.folder, config, config.seed)
+    print(f"market {market.fingerprint}: {len(market):,} bars of {', '.join(market.assets)}, "
+          f"{len(market.columns)} features, on {device}")
+    for note in dataset.notes:
+        print(note)
+
+    ensemble, forecasts = ensemble_of(config, dataset, device)
+    assert ensemble is not None
+    ensemble.save(config.folder / "ensemble")
+    forecasts = {**forecasts, "ensemble": ensemble.fuse(forecasts, market)}
+    found = report(config.data, dataset, forecasts, config.bootstrap, dataset.split.test)
+    found.save(config.folder)
+    fused = fusion_table(ensemble.fusion)
+    (config.folder / "fusion.md").write_text(f"{fused}\n")
+    run.note(market=market.fingerprint, columns=market.columns, device=device,
+             scores=found.scores.frame.reset_index().to_dict("records"),
+             seconds=round(time.perf_counter() - started, 1))
+    print(f"\n{found.markdown()}\nFused on the validation rows, each stage by its cross-fitted losses:\n\n{fused}\n\n"
+          f"in {config.folder}: ensemble, scores.md, scores.csv, fusion.md")
+
+
+if __name__ == "__main__":
+    run_script(main)
