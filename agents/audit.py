@@ -35,8 +35,8 @@ from encoders.checkpoint import Checkpoint, TrainedSpan
 from encoders.config import EncoderConfig
 from encoders.embed import Embeddings, embed
 from encoders.forecast import LEVELS
-from encoders.heads import TargetScale
 from encoders.model import ForecastModel
+from encoders.scale import TargetScale
 from envs.config import EnvConfig
 from envs.engine import Engine
 from envs.observations import account_names, observation_space

@@ -65,6 +65,8 @@ class DataConfig:
     to warm up, being absent there: it shows zeros and cannot be traded"""
     borders: tuple[int, int] | None = None
     """first rows of validation and test, gaps aside, instead of the shares of split"""
+    dates: tuple[str, str] | None = None
+    """first days of validation and test, such as 2022-01-01 2023-01-01, instead of the shares of split"""
     labels: LabelConfig = field(default_factory=LabelConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
@@ -94,6 +96,15 @@ class DataConfig:
             check_name("feature group", group, GROUPS)
         if self.borders is not None and not 0 < self.borders[0] < self.borders[1]:
             raise UserError(f"borders must rise from above 0, found {self.borders[0]} and {self.borders[1]}")
+        if self.dates is not None:
+            try:
+                first, second = (np.datetime64(date) for date in self.dates)
+            except ValueError:
+                raise UserError(f"dates are two days such as 2022-01-01 2023-01-01, found {' '.join(self.dates)}"
+                                ) from None
+            if not first < second or self.borders is not None:
+                raise UserError(f"dates must rise, and stand without borders: found {' '.join(self.dates)} and borders "
+                                f"{self.borders}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +150,8 @@ def finish(table: Table, raw: RawData, config: DataConfig) -> Dataset:
     """Split, fit the scaler on training rows, scale and label."""
     if not len(table.segments):
         raise UserError(nothing_left(table))
-    split = split_rows(len(table.time), config)
+    split = split_rows(len(table.time), config if config.dates is None else replace(
+        config, dates=None, borders=borders_of(table.time, config.dates)))
     market, scaler, notes = scaled(table, raw, config, [split.train])
     labels = make_labels(table.prices, market.segments, config.labels, market.absent)
     return Dataset(market, labels, split, scaler, table.dropped, raw.truth, (*raw.notes, *notes))
@@ -228,6 +240,19 @@ def split_rows(rows: int, config: DataConfig) -> Split:
     gap = gap_of(config.labels.reach, config.window, config.split.embargo)
     first, second = (min(border, rows) for border in config.borders)
     return Split(slice(0, first), slice(min(first + gap, second), second), slice(min(second + gap, rows), rows), gap)
+
+
+def borders_of(time: np.ndarray, dates: tuple[str, str]) -> tuple[int, int]:
+    """The first rows that close after the midnights at which `dates` begin.
+
+    >>> time = np.datetime64("2022-12-31T22:00") + np.arange(30) * np.timedelta64(1, "h")
+    >>> borders_of(time, ("2023-01-01", "2023-01-02"))
+    (3, 27)
+    """
+    first, second = (int(np.searchsorted(time, np.datetime64(date), side="right")) for date in dates)
+    if not 0 < first < second < len(time):
+        raise UserError(f"dates {' and '.join(dates)} must lie inside the market's, {time[0]} to {time[-1]}")
+    return first, second
 
 
 def spanned(inside: np.ndarray, spans: Sequence[slice]) -> np.ndarray:

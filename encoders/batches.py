@@ -12,8 +12,8 @@ from torch import Tensor
 from configs.errors import UserError
 from data.labels import UNKNOWN, Labels
 from data.market import Market
-from encoders.heads import TargetScale
-from encoders.losses import Targets
+from encoders.heads import Targets
+from encoders.scale import TargetScale
 
 
 class Windows:
@@ -32,10 +32,8 @@ class Windows:
 class LabelTable:
     """Labels in units of `scale`, on the device: `labels(rows)` are the targets (B, N) of those rows."""
 
-    def __init__(self, labels: Labels, scale: TargetScale, device: torch.device | str) -> None:
-        self.all = Targets(torch.from_numpy(labels.direction).to(device),
-                           torch.from_numpy(labels.forward / np.float32(scale.forward)).to(device),
-                           torch.from_numpy(labels.volatility / np.float32(scale.volatility)).to(device))
+    def __init__(self, market: Market, labels: Labels, scale: TargetScale, device: torch.device | str) -> None:
+        self.all = Targets(*(torch.from_numpy(part).to(device) for part in in_units(market, labels, scale)))
 
     def __call__(self, rows: Tensor | np.ndarray) -> Targets:
         last = torch.as_tensor(rows, device=self.all.forward.device)
@@ -46,6 +44,13 @@ class LabelTable:
         direction, forward, volatility = (part[bars].transpose(1, 2).flatten(0, 1) for part in self.all)
         silent = ~teaches.repeat_interleave(self.all.direction.shape[1], dim=0)
         return Targets(direction.masked_fill(silent, UNKNOWN), forward, volatility)
+
+
+def in_units(market: Market, labels: Labels, scale: TargetScale) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(T, N) direction, and forward return and volatility in units of `scale`, float32."""
+    expected = scale.expected(market)
+    return (labels.direction, (labels.forward / (scale.forward * expected)).astype(np.float32),
+            (labels.volatility / (scale.volatility * expected)).astype(np.float32))
 
 
 def labelled_rows(market: Market, labels: Labels, window: int, rows: slice) -> np.ndarray:

@@ -25,10 +25,10 @@ from data.market import Market
 from data.scaling import Scaler
 from encoders.config import EncoderConfig
 from encoders.fitting import check_fits
-from encoders.heads import TargetScale
 from encoders.model import ForecastModel
+from encoders.scale import TargetScale
 
-FORMAT = 5  # of the JSON; raise it when the meaning of a key or of the weights changes
+FORMAT = 6  # of the JSON; raise it when the meaning of a key or of the weights changes
 SETTINGS, WEIGHTS = "checkpoint.json", "weights.safetensors"
 AGAIN = "pretrain again"
 
@@ -128,9 +128,9 @@ class Checkpoint:
     def _from_settings(cls, stored: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
         columns = tuple(stored["columns"])
         return cls(
-            encoder=encoder_of(stored["encoder"]), columns=columns, scaler=Scaler.of(stored["scaler"]),
+            encoder=EncoderConfig(**tuples(stored["encoder"])), columns=columns, scaler=Scaler.of(stored["scaler"]),
             window=stored["window"], reach=stored["reach"], levels=tuple(stored["levels"]),
-            scale=TargetScale(**stored["scale"]),
+            scale=TargetScale(**tuples(stored["scale"])),
             trained=TrainedSpan(**stored["trained"]), market=stored["market"], assets=tuple(stored["assets"]),
             weights=weights,
             scores=stored["scores"], context=stored["context"],
@@ -156,11 +156,9 @@ class Checkpoint:
                             f"given {', '.join(market.assets)}; use the market it was trained on or {AGAIN}")
 
 
-def encoder_of(stored: dict[str, Any]) -> EncoderConfig:
-    """Settings as JSON holds them: its lists are tuples here."""
-    settings: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
-                                for name, value in stored.items()}
-    return EncoderConfig(**settings)
+def tuples(stored: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON holds them; its lists are tuples of ours."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
 
 
 def digest(*parts: bytes) -> str:

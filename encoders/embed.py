@@ -24,7 +24,8 @@ from encoders.training.hardware import own_randomness
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Row `t` knows the bars `t-W+1 .. t`, or with a carried stream all of its segment up to `t`.
+    """Row `t` knows the bars `t-W+1 .. t`, or with a carried stream all of its segment up to `t`; the forecast also the
+    closes of the month before, which say what volatility to expect (`scale.py`).
 
     Rows on which no window fits are NaN, so that a mistaken use is loud.
     """
@@ -70,8 +71,9 @@ def _compute(model: ForecastModel, checkpoint: Checkpoint, market: Market, devic
     direction = np.full((*shape, 3), np.nan, np.float32)
     quantiles = np.full((*shape, len(checkpoint.levels)), np.nan, np.float32)
     volatility = np.full(shape, np.nan, np.float32)
+    expected = checkpoint.scale.expected(market)  # (T, N)
     for rows, embedding in _embedded(model, checkpoint, market, device, batch):
-        forecast = model.forecast(embedding)
+        forecast = model.forecast(embedding, expected[rows])
         values[rows] = embedding.float().cpu().numpy()
         direction[rows], quantiles[rows], volatility[rows] = (forecast.direction, forecast.quantiles,
                                                               forecast.volatility)

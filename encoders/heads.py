@@ -6,7 +6,6 @@ embedding, so that the first gradient already is about what the features add.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,24 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.labels import UNKNOWN, Labels
+from data.labels import UNKNOWN
 from encoders.forecast import LEVELS
-
-
-@dataclass(frozen=True)
-class TargetScale:
-    """What training rows say about the size of targets; a log return of `forward` is one unit."""
-
-    forward: float
-    volatility: float
-
-    @classmethod
-    def fit(cls, labels: Labels, rows: np.ndarray) -> TargetScale:
-        known = labels.direction[rows] != UNKNOWN
-        forward, volatility = (np.asarray(values[rows][known], np.float64)
-                               for values in (labels.forward, labels.volatility))
-        # a market that never moves has size zero; any unit will do there
-        return cls(float(forward.std()) or 1.0, float(np.sqrt(np.mean(volatility**2))) or 1.0)
 
 
 class Outputs(NamedTuple):
@@ -41,6 +24,19 @@ class Outputs(NamedTuple):
     direction: Tensor  # (B, N, 3) logits of down, flat, up
     quantiles: Tensor  # (B, N, Q) rising
     volatility: Tensor  # (B, N) positive
+
+
+class Targets(NamedTuple):
+    """Labels of some rows, in units of `TargetScale`; an asset without one has NaN and direction UNKNOWN."""
+
+    direction: Tensor  # (B, N) int64
+    forward: Tensor  # (B, N)
+    volatility: Tensor  # (B, N)
+
+    @property
+    def known(self) -> Tensor:
+        """(B, N) bool."""
+        return self.direction != UNKNOWN
 
 
 class Heads(nn.Module):
@@ -65,20 +61,17 @@ class Heads(nn.Module):
             return Outputs(self.direction(exact), rising, functional.softplus(self.volatility(exact)).squeeze(-1))
 
     @torch.no_grad()
-    def start_at(self, labels: Labels, rows: np.ndarray, scale: TargetScale, levels: tuple[float, ...] = LEVELS
-                 ) -> None:
-        """Base rates of training labels as biases, weights at zero."""
-        known = labels.direction[rows] != UNKNOWN
-        direction, forward, volatility = (values[rows][known] for values in
-                                          (labels.direction, labels.forward, labels.volatility))
+    def start_at(self, targets: Targets, levels: tuple[float, ...] = LEVELS) -> None:
+        """Base rates of training targets as biases, weights at zero."""
+        direction, forward, volatility = (part[targets.known].cpu().double().numpy() for part in targets)
         for head in (self.direction, self.quantiles, self.volatility):
             head.weight.zero_()
-        counts = np.bincount(direction, minlength=3) + 1.0
+        counts = np.bincount(direction.astype(int), minlength=3) + 1.0
         self.direction.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
-        quantiles = np.quantile(forward / scale.forward, levels)
+        quantiles = np.quantile(forward, levels)
         steps = softplus_inverse(np.diff(quantiles))
         self.quantiles.bias.copy_(torch.from_numpy(np.concatenate([quantiles[:1], steps])))
-        usual = np.sqrt(np.mean((volatility / scale.volatility) ** 2, keepdims=True))
+        usual = np.sqrt(np.mean(volatility**2, keepdims=True))
         self.volatility.bias.copy_(torch.from_numpy(softplus_inverse(usual)))
 
 

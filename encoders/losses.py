@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.labels import UNKNOWN
 from encoders.forecast import LEVELS
-from encoders.heads import Outputs
-
-
-class Targets(NamedTuple):
-    """Labels of some rows, in units of `TargetScale`; an asset without one has NaN and direction UNKNOWN."""
-
-    direction: Tensor  # (B, N) int64
-    forward: Tensor  # (B, N)
-    volatility: Tensor  # (B, N)
-
-    @property
-    def known(self) -> Tensor:
-        """(B, N) bool."""
-        return self.direction != UNKNOWN
+from encoders.heads import Outputs, Targets
 
 
 def pinball(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:

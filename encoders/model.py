@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from encoders.base import Encoder, make_encoder
 from encoders.config import EncoderConfig
 from encoders.forecast import LEVELS, Forecast
-from encoders.heads import Heads, Outputs, TargetScale
+from encoders.heads import Heads, Outputs
+from encoders.scale import TargetScale
 
 
 class ForecastModel(nn.Module):
@@ -39,11 +41,11 @@ class ForecastModel(nn.Module):
         return self.heads(self.encode(x))
 
     @torch.no_grad()
-    def forecast(self, embedding: Tensor) -> Forecast:
-        """(B, N, D) -> Forecast in log returns."""
+    def forecast(self, embedding: Tensor, expected: np.ndarray) -> Forecast:
+        """(B, N, D), volatility `scale` expects (B, N) -> Forecast in log returns."""
         outputs = self.heads(embedding)
         return Forecast(
             direction=torch.softmax(outputs.direction, dim=-1).cpu().numpy(),
-            quantiles=(outputs.quantiles * self.scale.forward).cpu().numpy(),
-            volatility=(outputs.volatility * self.scale.volatility).cpu().numpy(),
+            quantiles=outputs.quantiles.cpu().numpy() * (self.scale.forward * expected)[..., None],
+            volatility=outputs.volatility.cpu().numpy() * (self.scale.volatility * expected),
         )

@@ -20,8 +20,7 @@ def reliability(said: np.ndarray, direction: np.ndarray, covered: Mapping[float,
     for c, (name, colour) in enumerate(zip(CLASSES, COLOURS)):
         order = np.array_split(np.argsort(said[:, c], kind="stable"), bins)
         points = [(said[part, c].mean(), (direction[part] == c).mean()) for part in order if len(part) >= LEAST]
-        if points:
-            left.plot(*zip(*points), marker="o", markersize=4, color=colour, label=name)
+        left.plot(*zip(*points or [(np.nan, np.nan)]), marker="o", markersize=4, color=colour, label=name)
     left.set(xlabel="probability said", ylabel="share that came true", xlim=(0, 1), ylim=(0, 1),
              title="direction, in bins of equal size")
     left.legend(frameon=False)

@@ -23,9 +23,9 @@ from encoders.batches import LabelTable, Windows, labelled_rows, spread_rows
 from encoders.checkpoint import Checkpoint, TrainedSpan
 from encoders.config import EncoderConfig
 from encoders.forecast import LEVELS
-from encoders.heads import TargetScale
 from encoders.losses import ForecastLoss
 from encoders.model import ForecastModel
+from encoders.scale import TargetScale
 from encoders.training.averaging import Average
 from encoders.training.config import PretrainConfig
 from encoders.training.exam import Exam
@@ -57,13 +57,13 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
     device = local_device(torch.device(device))
     train_rows = labelled_rows(market, labels, window, split.train)
     valid_rows = spread_rows(labelled_rows(market, labels, window, split.valid), config.rows_per_epoch)
-    scale = TargetScale.fit(labels, train_rows)
-    windows, targets = Windows(market, window, device), LabelTable(labels, scale, device)
+    scale = TargetScale.fit(market, labels, train_rows)
+    windows, targets = Windows(market, window, device), LabelTable(market, labels, scale, device)
 
     with Ranks.joined(device) as ranks, own_randomness(device, seed), threads(config.threads):
         model = ForecastModel.build(len(market.columns), encoder_config, scale, assets=len(market.assets))
         model.encoder.prepare(market, train_rows)
-        model.heads.start_at(labels, train_rows, scale)
+        model.heads.start_at(targets(train_rows))
         loss = ForecastLoss(config.label_smoothing, config.focal)
         objective = Objective(model, loss, wants_bf16(config.precision, device), config.context == "stream").to(device)
         feed = make_feed(objective, market, windows, targets, train_rows, window, config, device, ranks)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import rankdata
 
-from data.labels import DOWN, UP, Labels
+from data.labels import DOWN, FLAT, UP, Labels
 from encoders.forecast import LEVELS, Forecast
 
 BINS = 15
@@ -187,6 +187,15 @@ def weighted_hit_rate(pairs: Pairs) -> np.ndarray:
     return over(np.abs(pairs.forward), hits(pairs))
 
 
+def side_loss(pairs: Pairs) -> np.ndarray:
+    """(P, 2) log loss of down against up where either came: what is said of the sign alone, log 2 = 0.6931 where
+    nothing is. The log loss of all three classes also pays for knowing how large moves will be."""
+    moved = pairs.direction != FLAT
+    sides = pairs.chances[:, [DOWN, UP]]
+    right = np.where(pairs.direction == UP, sides[:, 1], sides[:, 0]) / np.maximum(sides.sum(axis=1), SUREST)
+    return over(moved.astype(float), -np.log(np.maximum(right, SUREST)))
+
+
 def rank_moments(pairs: Pairs, asset: int | None = None) -> np.ndarray:
     """(P, 6) one, x, y, x squared, y squared and x y of the ranks of lean and return, between -1 and 1; equal values
     share their rank. Of all pairs, or of one asset's."""
@@ -253,6 +262,7 @@ SCORES: dict[str, Measure] = {
     "calibration_error": Measure(CLASSES, DOWNWARDS, ".1%", calibration, calibration_error),
     "hit_rate": Measure(SIGN, UPWARDS, ".1%", hit_rate, mean),
     "weighted_hit_rate": Measure(SIGN, UPWARDS, ".1%", weighted_hit_rate, mean),
+    "side_loss": Measure(SIGN, DOWNWARDS, ".4f", side_loss, mean),
     "rank_ic": Measure(SIGN, UPWARDS, "+.3f", rank_moments, rank_correlation),
     "pinball": Measure(RANGE, DOWNWARDS, ".4%", averaged(pinball), mean),
     "coverage": Measure(RANGE, NEITHER, ".1%", averaged(covered), mean),

@@ -76,8 +76,8 @@ def weights(preset_name: str, features: int) -> int:
     """How many numbers the preset learns."""
     import torch
 
-    from encoders.heads import TargetScale
     from encoders.model import ForecastModel
+    from encoders.scale import TargetScale
 
     config = parse(EncoderConfig, [], preset("encoder", preset_name))
     with torch.device("meta"):  # sizes without numbers

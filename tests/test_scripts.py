@@ -45,7 +45,7 @@ agent:
 bootstrap: {draws: 100, block: 10}
 """
 SCRIPTS = ("train_agent", "pretrain_encoder", "evaluate", "benchmark", "import_data", "check_data", "audit_leakage",
-           "list_features", "list_encoders", "oracle", "replay", "pictures")
+           "list_features", "list_encoders", "explain", "train_ensemble", "oracle", "replay", "pictures")
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def test_pretraining_leaves_a_checkpoint_that_training_finds(place):
 def test_help_mentions_every_section(script):
     ended = command(script, "--help")
     assert (ended.code, ended.err) == (0, "")
-    if script in ("train_agent", "pretrain_encoder", "audit_leakage"):
+    if script in ("train_agent", "pretrain_encoder", "train_ensemble", "explain", "audit_leakage"):
         tree = sections(ExperimentConfig)
         wanted = {f"--{name}." for name in tree if name}
         wanted |= {f"--{field.name}" for field in fields(ExperimentConfig) if field.name not in tree}

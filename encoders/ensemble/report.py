@@ -20,7 +20,7 @@ from encoders.scores import Score
 
 BEST = "best possible"
 IGNORANT = "base rates"
-RECOVERED = ("log_loss", "pinball", "qlike")
+RECOVERED = ("log_loss", "side_loss", "pinball", "qlike")
 """losses of which it is told how much of the way from ignorance to the best possible was gone"""
 BASELINES = {"log_loss": "base rates", "hit_rate": "reversed sign", "pinball": "har volatility",
              "qlike": "har volatility"}

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from data.market import Market
 from encoders.batches import LabelTable, Windows
-from encoders.heads import Outputs
-from encoders.losses import Targets
+from encoders.heads import Outputs, Targets
 from encoders.model import ForecastModel
 from encoders.streams import carried
 from encoders.training.feeds import Feed, StreamFeed

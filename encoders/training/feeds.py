@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data.market import Market
 from encoders.batches import LabelTable, Windows, spread_rows
-from encoders.losses import Targets
+from encoders.heads import Targets
 
 
 class Batch(NamedTuple):

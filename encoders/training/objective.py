@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from encoders.heads import Outputs
-from encoders.losses import ForecastLoss, Targets
+from encoders.heads import Outputs, Targets
+from encoders.losses import ForecastLoss
 from encoders.model import ForecastModel
 
 

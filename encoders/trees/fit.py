@@ -15,10 +15,10 @@ from data.labels import Labels
 from data.market import Market
 from data.scaling import Scaler
 from data.splits import Split
-from encoders.batches import labelled_rows, spread_rows
+from encoders.batches import in_units, labelled_rows, spread_rows
 from encoders.checkpoint import TrainedSpan, digest, settings_digest
 from encoders.forecast import LEVELS
-from encoders.heads import TargetScale
+from encoders.scale import TargetScale
 from encoders.trees import TREES
 from encoders.trees.config import TreeConfig
 from encoders.trees.model import TreeForecaster
@@ -43,9 +43,10 @@ def fit_trees(market: Market, labels: Labels, split: Split, scaler: Scaler, wind
     every = labelled_rows(market, labels, window, split.train)
     train_rows = spread_rows(every, config.rows, np.random.default_rng(seed))
     valid_rows = spread_rows(labelled_rows(market, labels, window, split.valid), config.rows)
-    scale = TargetScale.fit(labels, every)
+    scale = TargetScale.fit(market, labels, every)
     values, _ = summaries(market, window)  # (T, N, S)
-    train, valid = (Examples.of(values, labels, rows, scale) for rows in (train_rows, valid_rows))
+    targets = in_units(market, labels, scale)
+    train, valid = (Examples.of(values, targets, rows) for rows in (train_rows, valid_rows))
     least = config.least_rows(labels.reach, len(market.assets), len(train_rows) / len(every))
     grow = kind.grower(train, valid, config, least, seed)
     bar = tqdm(TARGETS, desc=config.name, unit="target", disable=None if progress else True)
@@ -58,7 +59,7 @@ def fit_trees(market: Market, labels: Labels, split: Split, scaler: Scaler, wind
     )
     base = replace(found, parts=tuple(Part(target, target.start(target.labels(train)), 0.0, None)
                                       for target in TARGETS))
-    losses, base_losses = (scores(each.of_summaries(valid.x), valid, scale) for each in (found, base))
+    losses, base_losses = (scores(each.in_units(valid.x), valid) for each in (found, base))
     return replace(found, scores={**losses, **{f"base_{name}": loss for name, loss in base_losses.items()}})
 
 

@@ -15,7 +15,7 @@ from data.scaling import Scaler
 from encoders.checkpoint import TrainedSpan, digest
 from encoders.fitting import check_columns, check_fits
 from encoders.forecast import Forecast
-from encoders.heads import TargetScale
+from encoders.scale import TargetScale
 from encoders.trees.config import TreeConfig
 from encoders.trees.part import Part
 from encoders.trees.summaries import summaries
@@ -50,20 +50,20 @@ class TreeForecaster:
         quantiles = np.full((*shape, len(self.levels)), np.nan, np.float32)
         volatility = np.full(shape, np.nan, np.float32)
         if len(rows):
-            found = self.of_summaries(values[rows].reshape(-1, values.shape[2]))
+            found = self.in_units(values[rows].reshape(-1, values.shape[2]))
             inside = (len(rows), shape[1])
+            expected = self.scale.expected(market)[rows]  # (B, N)
             direction[rows] = found.direction.reshape(*inside, 3)
-            quantiles[rows] = found.quantiles.reshape(*inside, -1)
-            volatility[rows] = found.volatility.reshape(inside)
+            quantiles[rows] = found.quantiles.reshape(*inside, -1) * (self.scale.forward * expected)[..., None]
+            volatility[rows] = found.volatility.reshape(inside) * (self.scale.volatility * expected)
         return Forecast(direction, quantiles, volatility)
 
-    def of_summaries(self, x: np.ndarray) -> Forecast:
-        """(n, S) -> the forecast of n rows and one asset, in log returns."""
+    def in_units(self, x: np.ndarray) -> Forecast:
+        """(n, S) -> the forecast of n rows and one asset, in units of `scale`."""
         odds, *quantiles, variance = (part.says(x, self.config.threads) for part in self.parts)  # (n, 3), (n, 1) ..
         rising = np.sort(np.concatenate(quantiles, axis=1), axis=1)  # each is grown alone, so two of them may cross
         units = np.sqrt(np.maximum(np.exp(variance) - FLOOR, 0))
-        return Forecast(probabilities(odds)[:, None], (rising * self.scale.forward)[:, None],
-                        units * self.scale.volatility)
+        return Forecast(probabilities(odds)[:, None], rising[:, None], units)
 
     def settings(self) -> dict[str, Any]:
         """What JSON holds of it: all but the trees themselves."""

@@ -6,16 +6,14 @@ import numpy as np
 import torch
 
 from encoders.forecast import LEVELS, Forecast
-from encoders.heads import TargetScale
 from encoders.losses import pinball, qlike
 from encoders.trees.targets import Examples
 
 
-def scores(forecast: Forecast, truth: Examples, scale: TargetScale) -> dict[str, float]:
-    """Of a forecast of n rows and one asset; the names and units of `pretrain.evaluate`."""
+def scores(forecast: Forecast, truth: Examples) -> dict[str, float]:
+    """Of a forecast of n rows and one asset in units; the names and units of pretraining's `Exam`."""
     direction = forecast.direction[:, 0]  # (n, 3)
-    quantiles, volatility = (torch.from_numpy(values[:, 0] / unit) for values, unit in
-                             ((forecast.quantiles, scale.forward), (forecast.volatility, scale.volatility)))
+    quantiles, volatility = (torch.from_numpy(values[:, 0]) for values in (forecast.quantiles, forecast.volatility))
     losses = {
         "direction": float(-np.log(direction[np.arange(len(direction)), truth.direction]).mean()),
         "quantiles": float(pinball(quantiles, torch.from_numpy(truth.forward), torch.tensor(LEVELS))),

@@ -16,9 +16,9 @@ from configs.registry import lookup
 from configs.run import write_json
 from data.durable import write_durably
 from data.scaling import Scaler
-from encoders.checkpoint import TrainedSpan, digest
+from encoders.checkpoint import TrainedSpan, digest, tuples
 from encoders.forecast import LEVELS
-from encoders.heads import TargetScale
+from encoders.scale import TargetScale
 from encoders.trees import TREES
 from encoders.trees.config import TreeConfig
 from encoders.trees.model import TreeForecaster, files_of
@@ -26,7 +26,7 @@ from encoders.trees.part import Part
 from encoders.trees.summaries import SUMMARIES
 from encoders.trees.targets import TARGETS, Target
 
-FORMAT = 1  # of the JSON; raise it when the meaning of a key or of the trees changes
+FORMAT = 2  # of the JSON; raise it when the meaning of a key or of the trees changes
 SETTINGS = "trees.json"
 ANEW = "delete the folder and fit the trees again"
 
@@ -68,7 +68,7 @@ def _from_settings(stored: dict[str, Any], folder: Path) -> TreeForecaster:
     parts = tuple(_part(target, stored["parts"][target.name], config, len(columns), folder) for target in TARGETS)
     return TreeForecaster(
         config=config, columns=columns, scaler=Scaler.of(stored["scaler"]), window=stored["window"],
-        reach=stored["reach"], levels=levels, scale=TargetScale(**stored["scale"]),
+        reach=stored["reach"], levels=levels, scale=TargetScale(**tuples(stored["scale"])),
         trained=TrainedSpan(**stored["trained"]), market=stored["market"], parts=parts, scores=stored["scores"],
     )
 

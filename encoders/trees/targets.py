@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from data.labels import UNKNOWN, Labels
+from data.labels import UNKNOWN
 from encoders.forecast import LEVELS
-from encoders.heads import TargetScale
 from encoders.losses import pinball, qlike
 
 FLOOR = 1e-3
@@ -30,12 +29,11 @@ class Examples(NamedTuple):
     volatility: np.ndarray  # (n,) in units of TargetScale
 
     @classmethod
-    def of(cls, values: np.ndarray, labels: Labels, rows: np.ndarray, scale: TargetScale) -> Examples:
-        """`values` (T, N, S) and labels of some rows, the assets that have a label there."""
-        known = labels.direction[rows] != UNKNOWN  # (B, N)
-        return cls(values[rows][known], labels.direction[rows][known],
-                   labels.forward[rows][known].astype(np.float64) / scale.forward,
-                   labels.volatility[rows][known].astype(np.float64) / scale.volatility)
+    def of(cls, values: np.ndarray, targets: tuple[np.ndarray, np.ndarray, np.ndarray], rows: np.ndarray) -> Examples:
+        """`values` (T, N, S) and targets (`batches.in_units`) of some rows, the assets that have a label there."""
+        known = targets[0][rows] != UNKNOWN  # (B, N)
+        direction, forward, volatility = (part[rows][known] for part in targets)
+        return cls(values[rows][known], direction, forward.astype(np.float64), volatility.astype(np.float64))
 
 
 @dataclass(frozen=True)

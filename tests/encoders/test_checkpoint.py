@@ -14,8 +14,8 @@ from configs.errors import UserError
 from data.scaling import Scaler
 from encoders import ENCODERS
 from encoders.checkpoint import FORMAT, SETTINGS, WEIGHTS, Checkpoint, digest
-from encoders.heads import TargetScale
 from encoders.model import ForecastModel
+from encoders.scale import TargetScale
 from tests.encoders.planted import WINDOW, Pieces, tiny
 
 

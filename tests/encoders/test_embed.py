@@ -9,8 +9,8 @@ import torch
 from encoders import ENCODERS
 from encoders.checkpoint import Checkpoint
 from encoders.embed import Embeddings, embed
-from encoders.heads import TargetScale
 from encoders.model import ForecastModel
+from encoders.scale import TargetScale
 from tests.encoders.planted import WINDOW, Pieces, tiny
 
 
@@ -38,7 +38,8 @@ def test_one_row_is_its_window_encoded(checkpoint: Checkpoint, pieces: Pieces) -
     with torch.no_grad():
         embedding = model.encode(window.unsqueeze(0))
     np.testing.assert_allclose(found.values[400], embedding[0], atol=1e-6)
-    np.testing.assert_allclose(found.forecast.quantiles[400], model.forecast(embedding).quantiles[0], atol=1e-7)
+    said = model.forecast(embedding, checkpoint.scale.expected(pieces.market)[[400]])
+    np.testing.assert_allclose(found.forecast.quantiles[400], said.quantiles[0], atol=1e-7)
 
 
 def test_cached_equals_fresh(checkpoint: Checkpoint, pieces: Pieces, tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_doctored_or_torn_cache_is_computed_again(checkpoint: Checkpoint, piec
 @pytest.mark.parametrize("name", sorted(ENCODERS))
 def test_later_features_change_no_earlier_row_to_the_bit(name: str, checkpoint: Checkpoint, pieces: Pieces) -> None:
     torch.manual_seed(0)
-    fresh = ForecastModel.build(4, tiny(name), TargetScale(0.01, 0.01)).eval()
+    fresh = ForecastModel.build(4, tiny(name), TargetScale(0.01, 0.01), assets=2).eval()
     random = dataclasses.replace(checkpoint, encoder=tiny(name), weights=fresh.state_dict(), scale=fresh.scale)
     wanted = embed(random, pieces.market)
     for cut in (27, 300, pieces.split.train.stop, 1500):

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from configs.errors import UserError
-from data.labels import UNKNOWN, Labels
+from data.labels import UNKNOWN
 from encoders.batches import spread_rows
 from encoders.forecast import Forecast, mean
-from encoders.heads import Heads, Outputs, TargetScale
-from encoders.losses import ForecastLoss, Targets, pinball, qlike
+from encoders.heads import Heads, Outputs, Targets
+from encoders.losses import ForecastLoss, pinball, qlike
 
 
 def test_quantiles_never_cross_and_volatility_is_positive() -> None:
@@ -28,9 +28,8 @@ def test_heads_start_at_the_base_rates() -> None:
     volatility = np.abs(rng.normal(size=4000))
     heads = Heads(8)
     unknown = np.full(1000, np.nan)
-    labels = Labels(np.append(direction, np.full(1000, UNKNOWN))[:, None], np.append(forward, unknown)[:, None],
-                    np.append(volatility, unknown)[:, None], reach=1)
-    heads.start_at(labels, np.arange(5000), TargetScale(1.0, 1.0))
+    heads.start_at(Targets(*(torch.from_numpy(np.append(values, left)[:, None]) for values, left in (
+        (direction, np.full(1000, UNKNOWN)), (forward, unknown), (volatility, unknown)))))
     outputs = heads(torch.randn(2, 1, 8))
     np.testing.assert_allclose(torch.softmax(outputs.direction, -1)[0, 0].detach(), np.bincount(direction) / 4000,
                                atol=1e-3)

@@ -9,11 +9,11 @@ import torch
 from configs.errors import UserError
 from encoders.batches import LabelTable, Windows, labelled_rows
 from encoders.checkpoint import Checkpoint
-from encoders.heads import TargetScale
 from encoders.layers import WindowDropout
 from encoders.losses import ForecastLoss
 from encoders.model import ForecastModel
 from encoders.pretrain import make_optimiser, pretrain
+from encoders.scale import TargetScale
 from encoders.training.averaging import Average
 from encoders.training.config import PretrainConfig
 from encoders.training.exam import Exam
@@ -55,10 +55,11 @@ def test_every_setting_changes_the_weights_and_still_learns(pieces: Pieces, plai
 
 def objective_of(pieces: Pieces, name: str = "lstm") -> tuple[Objective, WindowFeed, np.ndarray]:
     rows = labelled_rows(pieces.market, pieces.labels, WINDOW, pieces.split.train)
-    scale = TargetScale.fit(pieces.labels, rows)
+    scale = TargetScale.fit(pieces.market, pieces.labels, rows)
     torch.manual_seed(0)
     model = ForecastModel.build(4, tiny(name), scale, assets=2)
-    feed = WindowFeed(Windows(pieces.market, WINDOW, CPU), LabelTable(pieces.labels, scale, CPU), rows, 0)
+    feed = WindowFeed(Windows(pieces.market, WINDOW, CPU), LabelTable(pieces.market, pieces.labels, scale, CPU),
+                      rows, 0)
     return Objective(model, ForecastLoss(), bf16=False, stream=False), feed, rows
 
 
@@ -196,7 +197,7 @@ def test_the_exam_counts_every_labelled_asset_once(pieces: Pieces) -> None:
     direction = pieces.labels.direction.copy()
     direction[rows[:300], 0] = -1
     labels = dataclasses.replace(pieces.labels, direction=direction)
-    table = LabelTable(labels, TargetScale(0.01, 0.01), CPU)
+    table = LabelTable(pieces.market, labels, TargetScale(0.01, 0.01), CPU)
     exam = Exam(objective, feed, feed.windows, table, pieces.market, rows[:700])
     objective.eval()
     outputs = objective.model.heads(objective.model.encode(feed.windows(rows[:700]))).direction.detach()

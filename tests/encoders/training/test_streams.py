@@ -11,8 +11,8 @@ from encoders import ENCODERS
 from encoders.base import make_encoder
 from encoders.batches import LabelTable, labelled_rows
 from encoders.embed import embed
-from encoders.heads import TargetScale
 from encoders.pretrain import pretrain
+from encoders.scale import TargetScale
 from encoders.streams import carried
 from encoders.training.feeds import StreamFeed
 from encoders.training.objective import detached
@@ -24,8 +24,8 @@ STREAM = dataclasses.replace(QUICK, context="stream", tbptt=8, batch=8)
 
 def feed_of(pieces: Pieces, tbptt: int = 8, together: int = 4) -> StreamFeed:
     rows = labelled_rows(pieces.market, pieces.labels, WINDOW, pieces.split.train)
-    return StreamFeed(pieces.market, LabelTable(pieces.labels, TargetScale(1.0, 1.0), "cpu"), rows, WINDOW, tbptt,
-                      together, "cpu")
+    table = LabelTable(pieces.market, pieces.labels, TargetScale(1.0, 1.0), "cpu")
+    return StreamFeed(pieces.market, table, rows, WINDOW, tbptt, together, "cpu")
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -24,16 +24,17 @@ def files(trees: TreeForecaster) -> list[bytes]:
     return [file for part in trees.parts if part.trees for file in part.trees.files]
 
 
-def clustered() -> Pieces:
-    """The planted market, but returns four times as wild on every other hundred rows, which a feature tells."""
+def announced() -> Pieces:
+    """The planted market, but returns four times as wild on half of the rows, which a feature of the row before tells
+    and the past does not."""
     pieces = planted(lead=0.0)
     rows = len(pieces.market)
-    wild = (np.arange(rows) // 100 % 2).astype(bool)
+    wild = np.random.default_rng(1).random(rows) < 0.5
     returns = np.diff(np.log(pieces.market.prices), axis=0, prepend=np.log(pieces.market.prices[:1]))
     prices = 100 * np.exp(np.cumsum(returns * np.where(wild, 4.0, 1.0)[:, None, None], axis=0))
     features = pieces.market.features.copy()
-    features[:, :, 2] += 2 * wild[:, None]
-    labels = make_labels(prices, pieces.market.segments, LabelConfig(horizon=4))
+    features[:-1, :, 2] += 4 * wild[1:, None]
+    labels = make_labels(prices, pieces.market.segments, LabelConfig(horizon=1))
     return dataclasses.replace(pieces, market=dataclasses.replace(pieces.market, prices=prices, features=features),
                                labels=labels)
 
@@ -47,15 +48,15 @@ def test_a_planted_lead_is_learnt(pieces: Pieces, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_volatility_that_comes_in_clusters_is_learnt(name: str) -> None:
-    pieces = clustered()
+def test_volatility_that_a_feature_announces_is_learnt(name: str) -> None:
+    pieces = announced()
     trees = fitted(pieces, name)
-    assert trees.scores["volatility"] < 0.5 * trees.scores["base_volatility"]
+    assert trees.scores["volatility"] < trees.scores["base_volatility"] - 0.2
     said = trees.forecast(pieces.market).volatility
     rows = pieces.market.decision_rows(WINDOW, pieces.split.train)
     rows = rows[pieces.labels.known[rows] & (rows < pieces.split.train.stop - pieces.labels.reach)]
     ratio = (pieces.labels.volatility[rows] / said[rows]) ** 2
-    assert ratio.mean() == pytest.approx(1.0, abs=0.02)  # neither too calm nor too wild where it has learnt
+    assert ratio.mean() == pytest.approx(1.0, abs=0.05)  # neither too calm nor too wild where it has learnt
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -47,9 +47,12 @@ def test_later_features_change_no_earlier_row_to_the_bit(trees: TreeForecaster, 
 
 
 def test_the_last_window_alone_is_forecast_as_in_the_whole_market(trees: TreeForecaster, pieces: Pieces) -> None:
+    """With the closes before it, which say what volatility to expect."""
     wanted = trees.forecast(pieces.market)[500:501]
-    alone = trees.forecast(pieces.market.slice(slice(501 - WINDOW, 501)))[WINDOW - 1 : WINDOW]
-    assert same(alone, wanted)
+    market = pieces.market.slice(slice(0, 501))
+    features = market.features.copy()
+    features[: 501 - WINDOW] = 7
+    assert same(trees.forecast(dataclasses.replace(market, features=features))[500:501], wanted)
 
 
 def test_one_asset_is_forecast_whatever_stands_beside_it(trees: TreeForecaster, pieces: Pieces) -> None:
@@ -71,10 +74,12 @@ def test_scores_are_those_of_the_forecast(trees: TreeForecaster, pieces: Pieces)
     rows = rows[labels.known[rows] & (rows < pieces.split.valid.stop - labels.reach)]
     odds = np.take_along_axis(found.direction[rows], labels.direction[rows][:, :, None], axis=2)
     assert trees.scores["direction"] == pytest.approx(-np.log(odds).mean(), rel=1e-4)
-    miss = (labels.forward[rows][:, :, None] - found.quantiles[rows]) / scale.forward
+    expected = scale.expected(pieces.market)[rows]
+    miss = (labels.forward[rows][:, :, None] - found.quantiles[rows]) / (scale.forward * expected)[:, :, None]
     levels = np.array([0.1, 0.5, 0.9])
     assert trees.scores["quantiles"] == pytest.approx(np.maximum(levels * miss, (levels - 1) * miss).mean(), rel=1e-4)
-    came, said = ((values[rows] / scale.volatility) ** 2 + FLOOR for values in (labels.volatility, found.volatility))
+    unit = scale.volatility * expected
+    came, said = ((values[rows] / unit) ** 2 + FLOOR for values in (labels.volatility, found.volatility))
     assert trees.scores["volatility"] == pytest.approx((came / said - np.log(came / said) - 1).mean(), rel=1e-4)
 
 
