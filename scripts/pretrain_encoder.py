@@ -1,6 +1,7 @@
 """Pretrain one encoder and say how its forecasts compare with knowing only the base rates.
 
     python scripts/pretrain_encoder.py --encoder mamba
+    torchrun --nproc_per_node 4 scripts/pretrain_encoder.py --encoder transformer --preset full     # on four GPUs
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from configs.run import Run
 
 
 def main() -> None:
-    from agents.experiment import encode, load_experiment
+    from agents.experiment import load_experiment, net_of
 
     config = load_experiment(sys.argv[1:])
     if config.encoder == "none":
@@ -22,12 +23,15 @@ def main() -> None:
 
     from agents.algos import pick_device
     from data.dataset import load_dataset
+    from encoders.training.hardware import is_first
 
     device = pick_device(config.device)
     config = replace(config, name=config.name or f"{config.encoder}-seed{config.seed}")
     dataset = load_dataset(config.data, config.cache / "features")
-    run = Run(config.folder, config, config.seed)
-    checkpoint, _ = encode(config, dataset, config.encoder, device)
+    run = Run(config.folder, config, config.seed) if is_first() else None
+    checkpoint = net_of(config, dataset, config.encoder, config.seed, device)
+    if run is None:  # the first of torchrun's processes writes what there is to write
+        return
     folder = checkpoint.save(config.folder / "encoder")
     run.note(market=dataset.market.fingerprint, scores=checkpoint.scores)
     for name, value in checkpoint.scores.items():

@@ -20,7 +20,9 @@ from agents.bundle import Bundle
 from agents.experiment import ExperimentConfig, load_experiment
 from configs.errors import run_script
 from configs.loader import parse, read_yaml, sections
+from data.dataset import load_dataset
 from encoders.checkpoint import Checkpoint
+from encoders.ensemble.ensemble import Ensemble
 
 TINY = """
 progress: false
@@ -191,6 +193,36 @@ def test_pretraining_leaves_a_checkpoint_that_training_finds(place):
     record = json.loads((folder / "run.json").read_text())
     assert record["scores"] == checkpoint.scores
     assert {path.name.split("-")[0] for path in (place / "runs" / "cache").iterdir()} >= {"mamba", "lstm"}
+
+
+def test_the_ensemble_is_trained_scored_and_stored(place):
+    ended = command("train_ensemble", "--config", place / "tiny.yaml", "--runs", place / "runs", "--ensemble.members",
+                    "lstm", "boosting")
+    assert (ended.code, ended.err) == (0, "")
+    folder = place / "runs" / "ensemble-seed0"
+    scores = pd.read_csv(folder / "scores.csv", index_col="forecast")
+    assert {"best possible", "lstm", "boosting", "ensemble", "base rates", "har volatility"} <= set(scores.index)
+    assert scores.loc["best possible", "log_loss"] < scores.loc["ensemble", "log_loss"]
+    assert scores.loc["ensemble", "log_loss"] < scores.loc["base rates", "log_loss"]
+    assert (folder / "scores.md").read_text().strip() in ended.out
+    for said in ("log_loss minus base rates", "Share of what could be known", "combiner: weights", "(chosen)"):
+        assert said in ended.out
+    ensemble = Ensemble.load(folder / "ensemble")
+    assert list(ensemble.members) == ["lstm", "boosting"]
+    dataset = load_dataset(parse(ExperimentConfig, [], read_yaml(folder / "config.yaml")).data)
+    rows = dataset.market.decision_rows(8)
+    assert ensemble.forecast(dataset.market)[rows].known.all()
+
+
+def test_an_encoder_is_explained_on_a_page(place):
+    ended = command("explain", "--config", place / "tiny.yaml", "--runs", place / "runs", "--encoder", "lstm")
+    assert (ended.code, ended.err) == (0, "")
+    folder = place / "runs" / "explain-lstm-seed0"
+    assert "validation rows" in ended.out
+    assert (folder / "explain.html").read_text().startswith("<!doctype html>")
+    assert json.loads((folder / "explain.json").read_text())
+    refused(command("explain", "--config", place / "tiny.yaml", "--runs", place / "runs", "--encoder", "none"),
+            "nothing to explain")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
