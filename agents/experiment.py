@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agents import ALGOS
 from agents.config import AgentConfig
@@ -131,12 +131,20 @@ class ExperimentConfig(Choice):
         return tuple(dict.fromkeys((*chosen, *(name for name in self.ensemble.members if name in ENCODERS))))
 
 
+Experiment = TypeVar("Experiment", bound=ExperimentConfig)
+
+
 def load_experiment(argv: Sequence[str]) -> ExperimentConfig:
     """Flags over `--config` over presets over defaults.
 
     >>> load_experiment(["--algo", "dqn", "--env.costs.fee_bps", "7"]).env.costs.fee_bps
     7.0
     """
+    return load_as(ExperimentConfig, argv)
+
+
+def load_as(cls: type[Experiment], argv: Sequence[str]) -> Experiment:
+    """`load_experiment` for a script that adds sections of its own."""
     named = known_flags(Choice, argv).config
     file: dict[str, Any] = read_yaml(named) if named else {}
     choices = {f.name for f in fields(Choice)}
@@ -153,7 +161,7 @@ def load_experiment(argv: Sequence[str]) -> ExperimentConfig:
         settings["env"]["costs"] = plain(COSTS[chosen.costs])
     if chosen.encoder != "none":
         settings["net"] = preset("encoder", f"{chosen.encoder}.{chosen.preset}")
-    return parse(ExperimentConfig, [*flags(file, ExperimentConfig), *argv], settings)
+    return parse(cls, [*flags(file, cls), *argv], settings)
 
 
 def pretrain_preset(encoder: str, size: str) -> dict[str, Any]:

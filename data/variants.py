@@ -211,6 +211,8 @@ def alone(market: Market, n: int) -> Market:
     runs = runs[runs[:, 1] > runs[:, 0]]
     features = market.features[there, n : n + 1].copy()
     features[mine < 0] = np.nan
+    begins = np.searchsorted(there, [] if market.begins is None else market.begins)
+    begins = np.unique(begins[(begins > 0) & (begins < len(there))])
     return replace(
         market,
         time=market.time[there],
@@ -221,5 +223,5 @@ def alone(market: Market, n: int) -> Market:
         spread=None if market.spread is None else market.spread[there, n : n + 1],
         absent=None,
         segments=runs[mine[runs[:, 0]] >= 0],
-        begins=None if market.begins is None else np.searchsorted(there, market.begins[market.begins > there[:1]]),
+        begins=begins if len(begins) else None,
     )

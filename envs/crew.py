@@ -15,11 +15,11 @@ import numpy as np
 
 from envs.account import step_accounts
 from envs.compiled import load, loop, store
+from envs.memory import NUMBER
 
 # one helper's numbers: its order, the last that is done, whether it sleeps, its accounts, where the plan is
 ORDER, DONE, ASLEEP, FIRST, LAST, PLAN, OVER = range(7)
 STOP = -1  # the order to leave
-NUMBER = 8  # bytes
 WATCH = 200_000  # looks for an order, a fraction of a millisecond
 
 

@@ -86,8 +86,8 @@ class Recording:
         """Every fill from `first_step` on, in the order of time, an asset's order before its exit.
 
         An order stands on the first bar of its step; several that fell due in one (latency, across a gap) are shown
-        as one. An exit inside a step over several bars (across a gap) stands on
-        the first of them whose range comes nearest to its price.
+        as one. An exit inside a step over several bars (across a gap) stands on the first of them whose range comes
+        nearest to its price.
         """
         points = self.points
         for k in (first_step + np.flatnonzero(self.fills[first_step:, :, :].any(axis=(1, 2)))).tolist():

@@ -11,16 +11,23 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
+from agents.experiment import ExperimentConfig, encode, load_as
 from configs.errors import UserError, run_script
 from configs.run import Run
+from encoders.explain.config import ExplainConfig
+
+
+@dataclass(frozen=True)
+class ExplainedExperiment(ExperimentConfig):
+    """What an experiment's encoder looks at."""
+
+    explain: ExplainConfig = field(default_factory=ExplainConfig)
 
 
 def main() -> None:
-    from agents.experiment import encode, load_experiment
-
-    config = load_experiment(sys.argv[1:])
+    config = load_as(ExplainedExperiment, sys.argv[1:])
     if config.encoder == "none":
         raise UserError("nothing to explain: choose an encoder with --encoder")
     # a folder of its own: with the config of a run comes its name, and that run stays as it is
@@ -32,7 +39,6 @@ def main() -> None:
     from data.dataset import load_dataset
     from data.features import FEATURES
     from data.features.own import load_features
-    from encoders.explain.config import ExplainConfig
     from encoders.explain.explanation import explain
     from encoders.explain.report import write_explanation
     from encoders.explain.subject import Subject
@@ -43,7 +49,7 @@ def main() -> None:
     run = Run(config.folder, config, config.seed)
     checkpoint, _ = encode(config, dataset, config.encoder, device)
     own = load_features(config.data.own_features) if config.data.own_features else []
-    subject = Subject.of(checkpoint, dataset.market, dataset.labels, dataset.split.valid, ExplainConfig(),
+    subject = Subject.of(checkpoint, dataset.market, dataset.labels, dataset.split.valid, config.explain,
                          config.bootstrap, [*FEATURES, *own], device)
     found = explain(subject)
     page = write_explanation(found, config.folder)

@@ -32,6 +32,10 @@ class PicturesConfig:
     steps: int = 600
     """steps of the episodes shown"""
 
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UserError(f"steps must be at least 1, found {self.steps}")
+
 
 def episode(portfolio: bool, steps: int) -> Recording:
     """Momentum on the bundled market's test rows: sized by volatility; a stop and a take profit on a single asset."""
@@ -77,8 +81,6 @@ def main() -> None:
     from envs.replay import write_replay
 
     config.out.mkdir(parents=True, exist_ok=True)
-    if config.steps < 1:
-        raise UserError(f"--steps must be at least 1, found {config.steps}")
     one, several = episode(False, config.steps), episode(True, config.steps)
     imsave(config.out / "episode.png", picture(one))
     imsave(config.out / "portfolio.png", picture(several))

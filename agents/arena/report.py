@@ -14,6 +14,7 @@ from agents.arena.statistics import resample
 from agents.plots import equity_figure, save_figure
 from configs.run import write_json
 from data.bootstrap import BootstrapConfig, interval
+from encoders.score_table import as_markdown
 from envs.metrics import returns_of
 
 ENSEMBLE = "supervised ensemble"
@@ -116,16 +117,6 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         else:
             shown[column] = [text(value).lstrip("+") for value in table[column]]
     return pd.DataFrame(shown, index=table.index)
-
-
-def as_markdown(table: pd.DataFrame) -> str:
-    """A table that reads well in a terminal as well: columns padded to one width."""
-    cells = [[table.index.name or "", *table.columns]]
-    cells += [[str(name), *map(str, row)] for name, row in zip(table.index, table.to_numpy())]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in cells]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def draw(tracks: Sequence[Track], path: Path) -> None:
