@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
@@ -52,7 +51,8 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
     """The weights with the lowest validation loss. The same seed gives the same weights, bit for bit on a CPU.
 
     With a `state` folder, each pass is saved there when it is done: started again with the same arguments, a training
-    that was killed goes on from the last whole pass and ends with the weights it would have had.
+    that was killed goes on from the last whole pass and ends with the weights it would have had. Whoever stores the
+    checkpoint deletes the folder then.
     """
     device = local_device(torch.device(device))
     train_rows = labelled_rows(market, labels, window, split.train)
@@ -110,8 +110,6 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
                     save_training(state, done, objective, average, optimiser, best_weights)
             model.load_state_dict(best_weights)
             monitor.pictures(model, exam, done.best_epoch)
-    if state and ranks.first:
-        shutil.rmtree(state, ignore_errors=True)
 
     start, stop, _ = split.train.indices(len(market))
     return Checkpoint(

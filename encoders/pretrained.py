@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -42,8 +43,10 @@ def pretrained(market: Market, labels: Labels, split: Split, scaler: Scaler, win
             return checkpoint
         except UserError as error:  # a cache is no more than a shortcut
             print(f"pretraining {encoder_config.name} anew: {error}", file=sys.stderr)
+    state = folder.with_name(f"{folder.name}.training")
     checkpoint = pretrain(market, labels, split, scaler, window, encoder_config, config, device, log_dir, seed,
-                          progress, state=folder.with_name(f"{folder.name}.training"))
+                          progress, state)
     if is_first():
         checkpoint.save(folder)
+        shutil.rmtree(state, ignore_errors=True)
     return checkpoint

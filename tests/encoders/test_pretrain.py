@@ -99,6 +99,7 @@ def test_a_fitting_checkpoint_is_used_again(pieces: Pieces, tmp_path, monkeypatc
     config = dataclasses.replace(QUICK, epochs=1)
     arguments = (pieces.market, pieces.labels, pieces.split, pieces.scaler, WINDOW, tiny("lstm"), config, tmp_path)
     first = pretrained(*arguments, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint_key(*arguments[:3], *arguments[4:7])]
 
     def never(*_, **__):
         raise AssertionError("trained twice")

@@ -70,7 +70,6 @@ def test_stopped_after_any_write_it_ends_the_same(pieces: Pieces, config, name: 
                 train(pieces, config, name, state=folder)
             monkeypatch.setattr(module, "write_durably", write)
             assert same(train(pieces, config, name, state=folder), whole), (last, finished)
-            assert not folder.exists(), "nothing is left behind"
 
 
 def test_killed_amid_its_work_it_ends_the_same(tmp_path: Path) -> None:
