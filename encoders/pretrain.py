@@ -142,7 +142,7 @@ def make_optimiser(module: nn.Module, config: PretrainConfig) -> torch.optim.Ada
     matrices = [p for p in module.parameters() if p.dim() >= 2]
     others = [p for p in module.parameters() if p.dim() < 2]
     return torch.optim.AdamW([{"params": matrices, "weight_decay": config.weight_decay},
-                              {"params": others, "weight_decay": 0.0}], lr=config.lr)
+                              {"params": others, "weight_decay": 0.0}], lr=config.lr, fused=True)
 
 
 def learn(learner: nn.Module, feed: Feed, batches: list[Batch], optimiser: torch.optim.Optimizer, average: Average,

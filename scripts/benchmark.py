@@ -1,6 +1,6 @@
 """How fast the parts are, each as a ratio to a stated baseline in the same run; medians of several rounds.
 
-    python scripts/benchmark.py                 # everything, about eight minutes on two cores
+    python scripts/benchmark.py                 # everything, about half an hour on two cores
     python scripts/benchmark.py --parts engine ppo
     python scripts/benchmark.py --against-peers # other projects' environments instead; `make peers` installs them
 """
@@ -22,16 +22,21 @@ PARTS = {
     "engine": "benchmarks.engine:engine_part",
     "ppo": "benchmarks.ppo:ppo_part",
     "encoders": "benchmarks.encoders:encoders_part",
+    "embedding": "benchmarks.encoders:embedding_part",
+    "pretraining": "benchmarks.pretraining:pretraining_part",
+    "scan": "benchmarks.scan:scan_part",
+    "live": "benchmarks.live:live_part",
+    "gpu": "benchmarks.gpu:gpu_part",
     "features": "benchmarks.features:features_part",
 }
 
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """Time the engine, PPO, the encoders and the features."""
+    """Time the engine, PPO, the encoders, their training and embedding, live decisions and the features."""
 
     parts: tuple[str, ...] = tuple(PARTS)
-    """what to time: engine, ppo, encoders, features"""
+    """what to time: engine, ppo, encoders, embedding, pretraining, scan, live, gpu, features"""
     rounds: int = 5
     """rounds of each measurement; the median counts, the range stands beside it"""
     threads: int = 1

@@ -10,6 +10,7 @@ import numpy as np
 
 from data.labels import Labels
 from encoders.ensemble.config import FusionConfig
+from encoders.ensemble.online import arrived
 from encoders.forecast import Forecast
 
 
@@ -29,6 +30,23 @@ class Fitted:
     def of(cls, stored: Mapping[str, Any]) -> Self:
         """What `plain` described; a description that cannot be one is a ValueError."""
         return cls(**arrays_of(stored, [field.name for field in fields(cls)]))  # type: ignore[arg-type]
+
+
+class Follower(Fitted):
+    """A stage that follows the outcomes known on a row. What it has come to is carried in a dict, so that a live
+    decision goes on from the last one; a backtest is the same from an empty dict.
+    """
+
+    def news(self, said: Any, labels: Labels) -> np.ndarray:
+        """(B, ...) what is learnt from the outcome of each row once it is known; NaN where it never is."""
+        raise NotImplementedError
+
+    def follow(self, said: Any, news: np.ndarray, reach: int, carried: dict[str, Any]) -> Forecast:
+        """Of what was said on some rows in a row, given the news that arrive on them."""
+        raise NotImplementedError
+
+    def apply(self, said: Any, labels: Labels, context: np.ndarray | None = None) -> Forecast:
+        return self.follow(said, arrived(self.news(said, labels), labels.reach), labels.reach, {})
 
 
 def arrays_of(stored: Mapping[str, Any], names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -11,13 +11,14 @@ move it by what the market happened to do on those rows is a bet on the trend go
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from data.labels import Labels
 from encoders.ensemble.config import FusionConfig
-from encoders.ensemble.fitted import Fitted
-from encoders.ensemble.online import arrived, conformal_margins
+from encoders.ensemble.fitted import Fitted, Follower
+from encoders.ensemble.online import Margins, conformal_margins
 from encoders.forecast import LEVELS, Forecast
 
 TAILS = np.sign(np.subtract(LEVELS, 0.5))  # (Q,) -1 below the median, 1 above it, 0 for itself
@@ -83,7 +84,7 @@ def conformal_quantile(scores: np.ndarray, miss: float) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class AdaptiveMargins(Fitted):
+class AdaptiveMargins(Follower):
     """Margins that follow the outcomes known on a row (`online.conformal_margins`), whatever drifts.
 
     They begin with the last scores of the fitted rows, as many for each asset as the memory; an asset that has no
@@ -102,13 +103,17 @@ class AdaptiveMargins(Fitted):
                 seeds[n, q] = np.resize(known[::-1], config.memory)[::-1]
         return cls(seeds)
 
-    def apply(self, forecast: Forecast, labels: Labels) -> Forecast:
-        news = arrived(scores_of(forecast, labels), labels.reach)  # (B, N, Q)
-        margins = np.zeros(news.shape)
+    def news(self, forecast: Forecast, labels: Labels) -> np.ndarray:
+        return scores_of(forecast, labels)
+
+    def follow(self, forecast: Forecast, news: np.ndarray, reach: int, carried: dict[str, Any]) -> Forecast:
+        margins = np.zeros(news.shape)  # (B, N, Q)
         for n, q in np.ndindex(news.shape[1:]):
             spread = self.seeds[n, q].std()
             if TAILS[q] and spread > 0:
+                miss = float(MISSES[q])
+                so_far = carried.setdefault(f"{n} {q}", Margins.begun(self.seeds[n, q], miss, len(STEPS), reach))
                 margins[:, n, q] = conformal_margins(
-                    np.ascontiguousarray(news[:, n, q]), labels.reach, self.seeds[n, q], float(MISSES[q]),
-                    np.array(STEPS) / labels.reach, RATE / labels.reach / spread, SHARE / labels.reach)
+                    np.ascontiguousarray(news[:, n, q]), reach, self.seeds[n, q], miss, np.array(STEPS) / reach,
+                    RATE / reach / spread, SHARE / reach, so_far)
         return widened(forecast, margins)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from encoders.ensemble.combining import Shares, pool
 from encoders.ensemble.config import FusionConfig
 from encoders.ensemble.contest import ENOUGH, HEADS, Units, contest, known_pairs
 from encoders.ensemble.crossfit import plainest, time_blocks
-from encoders.ensemble.fitted import Fitted
+from encoders.ensemble.fitted import Follower
 from encoders.ensemble.online import arrived, fixed_share
 from encoders.forecast import Forecast
 
@@ -25,7 +26,7 @@ CANDIDATES = (EVEN, *product(RATES, FORGOTTEN))
 
 
 @dataclass(frozen=True, eq=False)
-class Recent(Fitted):
+class Recent(Follower):
     """Fixed share (`online.fixed_share`) over the losses that are known, one set of weights for all assets.
 
     Rate and share are chosen on the rows to fit; the weights themselves are never fitted, they begin even and follow
@@ -44,12 +45,12 @@ class Recent(Fitted):
         units = Units.fit(labels, rows)
         blocks = time_blocks(rows, labels.reach, config.blocks)
         met = contest(members, labels, rows, units, ENOUGH)
-        news = row_losses(members, labels, rows, units)
+        news = arrived(row_losses(members, labels, rows, units), labels.reach)
         chosen = []
         for h, head in enumerate(met.heads.values()):
             found = np.empty((len(CANDIDATES), len(blocks)))
             for c, (rate, share) in enumerate(CANDIDATES):
-                weights = fixed_share(news[h], rate / labels.reach, share / labels.reach)[met.row].T  # (M, P)
+                weights = fixed_share(news[:, h], rate / labels.reach, share / labels.reach)[met.row].T  # (M, P)
                 loss = head.loss(head.pooled(weights))[0]
                 found[c] = [loss[np.isin(met.row, block.test)].mean() for block in blocks]
             chosen.append(CANDIDATES[plainest(found)])
@@ -60,21 +61,23 @@ class Recent(Fitted):
               ) -> Recent:
         return self
 
-    def apply(self, members: Sequence[Forecast], labels: Labels, context: np.ndarray | None) -> Forecast:
-        everywhere = np.arange(len(labels.forward))
-        news = row_losses(members, labels, everywhere, Units(self.forward, self.volatility))
+    def news(self, members: Sequence[Forecast], labels: Labels) -> np.ndarray:
+        return row_losses(members, labels, np.arange(len(labels.forward)), Units(self.forward, self.volatility))
+
+    def follow(self, members: Sequence[Forecast], news: np.ndarray, reach: int, carried: dict[str, Any]) -> Forecast:
+        weights = carried.setdefault("weights", np.full((len(HEADS), len(members)), 1 / len(members)))
         return pool(members, Shares(*(
-            fixed_share(news[h], self.rate[h] / labels.reach, self.share[h] / labels.reach).T[:, :, None]
+            fixed_share(news[:, h], self.rate[h] / reach, self.share[h] / reach, weights[h]).T[:, :, None]
             for h in range(len(HEADS)))))
 
 
-def row_losses(members: Sequence[Forecast], labels: Labels, rows: np.ndarray, units: Units) -> list[np.ndarray]:
-    """For each head the members' losses (B, M) on `rows`, mean over the assets, on the row where they are known."""
+def row_losses(members: Sequence[Forecast], labels: Labels, rows: np.ndarray, units: Units) -> np.ndarray:
+    """(B, 3, M) the members' losses of each head on `rows`, mean over the assets; NaN elsewhere."""
     count = np.bincount(known_pairs(members, labels, rows)[0], minlength=len(labels.forward))
-    found = np.full((len(HEADS), len(count), len(members)), np.nan)
+    found = np.full((len(count), len(HEADS), len(members)), np.nan)
     if count.any():
         met = contest(members, labels, rows, units)
         for h, head in enumerate(met.heads.values()):
             for m, loss in enumerate(head.each()):
-                found[h, count > 0, m] = np.bincount(met.row, loss, len(count))[count > 0] / count[count > 0]
-    return [arrived(losses, labels.reach) for losses in found]
+                found[count > 0, h, m] = np.bincount(met.row, loss, len(count))[count > 0] / count[count > 0]
+    return found

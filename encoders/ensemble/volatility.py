@@ -6,13 +6,14 @@ QLIKE is least for a forecast variance times the mean of true over forecast vari
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from data.labels import Labels
 from encoders.ensemble.config import FusionConfig
-from encoders.ensemble.fitted import Fitted
-from encoders.ensemble.online import arrived, fading_mean
+from encoders.ensemble.fitted import Fitted, Follower
+from encoders.ensemble.online import fading_mean
 from encoders.forecast import Forecast
 
 SMALLEST = 1e-6  # factor of a variance, for an asset that has not moved at all
@@ -43,7 +44,7 @@ class StaticScale(Fitted):
 
 
 @dataclass(frozen=True, eq=False)
-class AdaptiveScale(Fitted):
+class AdaptiveScale(Follower):
     """A fading mean of the ratio over the outcomes known on a row, begun at the fitted rows' mean."""
 
     factor: np.ndarray  # (N,) before the first outcome is known
@@ -53,9 +54,13 @@ class AdaptiveScale(Fitted):
     def fit(cls, forecast: Forecast, labels: Labels, rows: np.ndarray, config: FusionConfig) -> AdaptiveScale:
         return cls(static_factor(forecast, labels, rows), np.array(float(config.memory)))
 
-    def apply(self, forecast: Forecast, labels: Labels) -> Forecast:
-        news = arrived(variance_ratio(forecast, labels), labels.reach)
-        factor = np.maximum(fading_mean(news, self.factor, float(self.memory)), SMALLEST)
+    def news(self, forecast: Forecast, labels: Labels) -> np.ndarray:
+        return variance_ratio(forecast, labels)
+
+    def follow(self, forecast: Forecast, news: np.ndarray, reach: int, carried: dict[str, Any]) -> Forecast:
+        means = fading_mean(news, carried.get("mean", self.factor), float(self.memory))  # (B, N)
+        carried["mean"] = means[-1]
+        factor = np.maximum(means, SMALLEST)
         return replace(forecast, volatility=forecast.volatility * np.sqrt(factor))
 
 
