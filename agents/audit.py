@@ -1,8 +1,9 @@
-"""The causal test of everything that decides: encoders, an env's observations, agents, signals and the arena's money.
+"""The causal test of what decides: pretrained encoders, an env's observations, agents, signals, the arena's money.
 
 `data/causality.py` changes what is known later; here stands what is watched meanwhile. Each output is made on a span of
 the market by the very code that trains and trades, so a leak there is a leak here. What rests on the scaler may know of
-all training rows, and is stamped so.
+all training rows, and is stamped so. Trees, and what joins the members of an ensemble, are not watched here: their own
+tests change the future under them.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ from envs.observations import account_names, observation_space
 from envs.trading_env import TradingEnv
 
 NEAR = 64  # rows on either side of a cut, beside two windows, on which everything that decides is watched
-TYPICAL = 0.01  # a log return, for the scale of targets that nothing was fitted on
+TYPICAL = 0.01  # a log return
+UNFITTED = TargetScale(1.0, 1.0, bars=(6, 24), weights=(0.5, 0.5), usual=TYPICAL**2)
+"""of targets: a rule of expected volatility like those that are fitted, so that the rule is watched too"""
 Maker = Callable[[Market], Contestant]
 
 
@@ -211,13 +214,12 @@ def untrained(data: Dataset, config: EncoderConfig, window: int, seed: int = 0) 
     8
     """
     market, train = data.market, data.split.train
-    scale = TargetScale(TYPICAL, TYPICAL)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        model = ForecastModel.build(len(market.columns), config, scale, assets=len(market.assets))
+        model = ForecastModel.build(len(market.columns), config, UNFITTED, assets=len(market.assets))
         model.encoder.prepare(market, market.decision_rows(window, train))
     span = TrainedSpan(train.start, train.stop, str(market.time[train.start]), str(market.time[train.stop - 1]))
-    return Checkpoint(config, market.columns, data.scaler, window, data.labels.reach, LEVELS, scale, span,
+    return Checkpoint(config, market.columns, data.scaler, window, data.labels.reach, LEVELS, UNFITTED, span,
                       market.fingerprint, market.assets, portable(model.state_dict()))
 
 

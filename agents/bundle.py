@@ -131,6 +131,9 @@ def table_for(market: Market, checkpoint: Checkpoint | None, agent: AgentConfig,
         if agent.finetune:
             raise UserError("agent.finetune needs an encoder to train on: choose one with --encoder")
         return make_table(market, None, train_rows, scaler)
+    if agent.finetune and checkpoint.context == "stream":
+        raise UserError("agent.finetune reads windows, and this checkpoint embeds a carried stream: pretrain with "
+                        "--pretrain.context window, or leave finetune out")
     embeddings = embed(checkpoint, market, device, cache)
     if not agent.finetune:
         return make_table(market, embeddings, train_rows, scaler)

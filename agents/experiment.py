@@ -15,7 +15,7 @@ from configs.registry import check_name
 from configs.run import plain
 from data.bootstrap import BootstrapConfig
 from data.dataset import DataConfig, Dataset
-from encoders import ENCODERS
+from encoders import ENCODERS, STATEFUL
 from encoders.config import EncoderConfig
 from encoders.ensemble.config import EnsembleConfig
 from encoders.training.config import PretrainConfig
@@ -94,8 +94,13 @@ class ExperimentConfig(Choice):
         if self.env.risk.kelly or self.env.risk.confidence:
             raise UserError("env.risk.kelly and env.risk.confidence size by forecasts that only code can give an "
                             "environment so far (outlook=): leave them out of a training run")
+        if self.agent.finetune and self.pretrain.context == "stream":
+            raise UserError("agent.finetune reads windows, and a stream was asked for: leave out --pretrain.context "
+                            "stream, or leave finetune out")
         if self.agent.finetune and self.encoder == "none":
             raise UserError("agent.finetune needs an encoder to train on: choose one with --encoder")
+        if self.encoder == "none" and self.net != EncoderConfig():
+            raise UserError("net sets the encoder that --encoder names: name one, or take another --preset for all")
         if self.encoder not in ("none", self.net.name):
             raise UserError(f"net.name is {self.net.name!r} but the encoder is {self.encoder!r}: give --encoder alone")
 
@@ -115,10 +120,16 @@ class ExperimentConfig(Choice):
         return parse(EncoderConfig, [], preset("encoder", f"{encoder}.{self.preset}"))
 
     def pretrain_of(self, encoder: str) -> PretrainConfig:
-        """How one encoder is trained: by its own preset, but for what flags or a file have changed for all."""
+        """How one encoder is trained: by its own preset, but for what flags or a file have changed for all.
+
+        A flag that repeats the chosen encoder's preset has changed nothing. Where a stream is asked for, members that
+        carry no state read windows all the same.
+        """
         mine, its = (parse(PretrainConfig, [], pretrain_preset(name, self.preset)) for name in (self.encoder, encoder))
         changed = {f.name: getattr(self.pretrain, f.name) for f in fields(PretrainConfig)
                    if getattr(self.pretrain, f.name) != getattr(mine, f.name)}
+        if encoder != self.encoder and encoder not in STATEFUL:
+            changed["context"] = "window"
         return replace(its, **changed)
 
     def trees_of(self, kind: str) -> TreeConfig:

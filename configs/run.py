@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from configs.errors import UserError
 
 LIBRARIES = ("coinarena", "gymnasium", "lightgbm", "numba", "numpy", "pandas", "stable-baselines3", "ta", "torch")
 
@@ -48,6 +51,9 @@ class Run:
     """
 
     def __init__(self, folder: Path, config: Any, seed: int) -> None:
+        if int(os.environ.get("RANK", 0)) > 0:
+            raise UserError("several processes must not write one run: torchrun is for scripts/pretrain_encoder.py, "
+                            "whose encoders the other scripts find in the cache")
         self.folder = folder
         if (folder / "run.json").exists():
             before = folder.with_name(folder.name + ".before")

@@ -11,6 +11,8 @@ UNFINISHED = ".unfinished"  # what a file is called until every byte of it is on
 def write_durably(path: Path, data: bytes) -> None:
     """Write beside, then rename: `path` holds its old content or all of `data`, and keeps it if the power fails.
 
+    Processes that write the same `path` at once each write a file of their own; the last to rename has its way.
+
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "deep" / "a.txt"
     >>> write_durably(path, b"all of it")
@@ -18,13 +20,16 @@ def write_durably(path: Path, data: bytes) -> None:
     (b'all of it', ['a.txt'])
     """
     make_folder(path.parent)
-    beside = path.with_name(f".{path.name}{UNFINISHED}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         left = memoryview(data)
         while left:
             left = left[os.write(file, left) :]
         os.fsync(file)
+    except OSError:  # a full disk would stay full: no later process overwrites the file of this one
+        beside.unlink(missing_ok=True)
+        raise
     finally:
         os.close(file)
     os.replace(beside, path)

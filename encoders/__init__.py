@@ -6,6 +6,9 @@ Adding an encoder is a new file with a class, and a new line here; `docs/encoder
 
 from __future__ import annotations
 
+STATEFUL = ("lstm", "gru", "residual_lstm", "deep_lstm", "cnn_lstm", "tcn", "mamba", "mamba_mhsa")
+"""those that can carry a state from bar to bar"""
+
 ENCODERS: dict[str, str] = {
     "lstm": "encoders.recurrent:LSTM",
     "gru": "encoders.recurrent:GRU",

@@ -74,3 +74,9 @@ def make_encoder(features: int, config: EncoderConfig, assets: int = 1) -> Encod
     torch.Size([2, 3, 8])
     """
     return lookup("encoder", config.name, ENCODERS)(features, config, assets)
+
+
+def kept(encoder: nn.Module, name: str) -> Tensor | None:
+    """`hour_weights` or `variable_weights` of the last call, of the encoder itself or, as in a graph, of the one it
+    stands on; nothing where none keeps such."""
+    return next((weights for part in encoder.modules() if (weights := getattr(part, name, None)) is not None), None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +19,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from configs.errors import UserError
-from configs.run import plain, write_json
+from configs.run import plain
+from data.durable import write_durably
+from data.labels import Labels
 from data.market import Market
 from data.scaling import Scaler
+from data.splits import Split
 from encoders.config import EncoderConfig
 from encoders.fitting import check_fits
 from encoders.model import ForecastModel
@@ -86,12 +88,10 @@ class Checkpoint:
     def save(self, path: Path | str) -> Path:
         """Write the folder. The settings come last and name the weights' digest: half a save is never taken for one."""
         folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
         raw = safetensors.torch.save(self.weights)
-        beside = folder / f"{WEIGHTS}.tmp"
-        beside.write_bytes(raw)
-        os.replace(beside, folder / WEIGHTS)
-        write_json(folder / SETTINGS, {**self.settings(), "weights": digest(raw)})
+        settings = {**self.settings(), "weights": digest(raw)}
+        write_durably(folder / WEIGHTS, raw)
+        write_durably(folder / SETTINGS, f"{json.dumps(settings, indent=2)}\n".encode())
         return folder
 
     @classmethod
@@ -172,3 +172,10 @@ def settings_digest(*settings: Any) -> str:
     """Sixteen hex digits of any mix of dataclasses, numbers and names."""
     return digest(json.dumps([plain(asdict(s) if hasattr(s, "__dataclass_fields__") else s) for s in settings],
                              sort_keys=True).encode())[:16]
+
+
+def ingredients_digest(market: Market, labels: Labels, split: Split, *settings: Any) -> str:
+    """Sixteen hex digits of the rows that teach and choose, their labels, and whatever settings come beside."""
+    spans = [(span.start, span.stop) for span in (split.train, split.valid)]
+    labelled = digest(*(part.tobytes() for part in (labels.direction, labels.forward, labels.volatility)))
+    return settings_digest(market.fingerprint, spans, labelled, labels.reach, *settings)

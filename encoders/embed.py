@@ -44,10 +44,9 @@ def embed(checkpoint: Checkpoint, market: Market, device: torch.device | str = "
 
     A small `batch` stays in the processor's cache: 1,024 windows at once take twice as long as 128 on a CPU.
     With a `cache` folder the result is stored under the fingerprints of weights and market, and read next time.
-    With a number `thinned` the dropout stays on, seeded by it.
+    With a number `thinned` the dropout stays on, seeded by it, and nothing is stored.
     """
-    kind = "embeddings" if thinned is None else f"thinned{thinned}"
-    path = cache and cache / f"{kind}-{checkpoint.fingerprint}-{market.fingerprint}.npz"
+    path = cache and thinned is None and cache / f"embeddings-{checkpoint.fingerprint}-{market.fingerprint}.npz"
     stored = path and _read(path)
     if stored:
         return stored

@@ -84,7 +84,8 @@ class Forecaster(Protocol):
 def mean(forecasts: Sequence[Forecast]) -> Forecast:
     """Members at equal weight: the mean of their probabilities, quantiles and variances.
 
-    Their disagreement about the middle of the return becomes `epistemic`, their own spread `aleatoric`.
+    Their disagreement about the middle of the return, and what each of them disagrees within itself, becomes
+    `epistemic`; what is left of their own spread `aleatoric`.
     """
     if not forecasts:
         raise UserError("an ensemble needs at least one member's forecast")
@@ -96,9 +97,19 @@ def mean(forecasts: Sequence[Forecast]) -> Forecast:
         direction=np.mean([member.direction for member in forecasts], axis=0),
         quantiles=np.mean([member.quantiles for member in forecasts], axis=0),
         volatility=np.sqrt(np.mean([np.square(member.volatility, dtype=np.float64) for member in forecasts], axis=0)),
-        epistemic=middles.std(axis=0),
-        aleatoric=np.sqrt(np.mean([own_spread(member) ** 2 for member in forecasts], axis=0)),
+        epistemic=np.sqrt(middles.var(axis=0) + np.mean([doubt(member) ** 2 for member in forecasts], axis=0)),
+        aleatoric=np.sqrt(np.mean([noise(member) ** 2 for member in forecasts], axis=0)),
     )
+
+
+def doubt(forecast: Forecast) -> np.ndarray:
+    """(B, N) how far a forecast of several disagrees within itself; nothing where it is of one."""
+    return np.zeros_like(forecast.volatility) if forecast.epistemic is None else forecast.epistemic
+
+
+def noise(forecast: Forecast) -> np.ndarray:
+    """(B, N) how far the return spreads for all that the forecast knows."""
+    return own_spread(forecast) if forecast.aleatoric is None else forecast.aleatoric
 
 
 def own_spread(forecast: Forecast) -> np.ndarray:

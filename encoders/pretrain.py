@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ from encoders.training.masked import warm_start
 from encoders.training.monitor import Monitor
 from encoders.training.objective import Objective, hurt
 from encoders.training.schedules import between, calmest, momentum, rate, set_dropout, set_rate, stage_share, stages_end
-from encoders.training.state import Progress, load_training, save_training
+from encoders.training.state import Progress, batch_begun_with, load_training, save_training
 
 
 def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, window: int, encoder_config: EncoderConfig,
@@ -55,6 +56,8 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
     checkpoint deletes the folder then.
     """
     device = local_device(torch.device(device))
+    if config.input_dropout is not None:
+        encoder_config = replace(encoder_config, input_dropout=config.input_dropout)
     train_rows = labelled_rows(market, labels, window, split.train)
     valid_rows = spread_rows(labelled_rows(market, labels, window, split.valid), config.rows_per_epoch)
     scale = TargetScale.fit(market, labels, train_rows)
@@ -67,8 +70,9 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
         loss = ForecastLoss(config.label_smoothing, config.focal)
         objective = Objective(model, loss, wants_bf16(config.precision, device), config.context == "stream").to(device)
         feed = make_feed(objective, market, windows, targets, train_rows, window, config, device, ranks)
-        exam = Exam(objective, feed, windows, targets, market, valid_rows)
-        batch = ranks.least(config.batch or fitted_batch(objective, feed, train_rows, device))
+        begun = state and batch_begun_with(state)
+        batch = ranks.least(begun or config.batch or fitted_batch(objective, feed, train_rows, device))
+        exam = Exam(objective, feed, windows, targets, market, valid_rows, batch)
         optimiser = make_optimiser(objective, config)
         average = Average(model, config.average)
         learner = ranks.spread(compiled(objective, device) if config.compile else objective)
@@ -80,8 +84,8 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
             if config.masked_epochs:
                 warm_start(model.encoder, windows, train_rows, config, batch, seed, ranks, progress, state)
                 average.restart()
-            base = exam(model)  # the heads still say the base rates
-            done, best_weights = Progress(base=base, best=base), average.copy()
+            base = ranks.agreed(exam(model))  # the heads still say the base rates
+            done, best_weights = Progress(batch, base=base, best=base), average.copy()
 
         all_teach = stages_end(config.curriculum, config.epochs)
         with Monitor(log_dir if ranks.first else None, done.epoch) as monitor:
@@ -98,7 +102,7 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
                 train = learn(learner, feed, batches, optimiser, average, config, epoch, ranks)
                 seconds = time.perf_counter() - started
                 with average.in_place():
-                    found = exam(model)
+                    found = ranks.agreed(exam(model))
                 done.epoch = epoch
                 if found["loss"] < done.best["loss"]:
                     done.best, done.best_epoch, best_weights = found, epoch, average.copy()
@@ -161,12 +165,10 @@ def learn(learner: nn.Module, feed: Feed, batches: list[Batch], optimiser: torch
             continue
         if config.adversarial:
             loss, parts, _ = learner(hurt(learner, x, truth, state, config.adversarial), truth, state)
+            check_finite(loss, parts, f"pass {epoch}, batch {index}")
             (loss / 2 / config.accumulate).backward()
         loss, parts, state = learner(x, truth, state)
-        if not torch.isfinite(loss):
-            bad = [name for name, value in parts.items() if not torch.isfinite(value)] or ["weighted sum"]
-            raise UserError(f"pretraining stopped in pass {epoch}, batch {index}: the {' and '.join(bad)} loss is "
-                            f"{loss.item()}; lower --pretrain.lr or look for extreme features in the data report")
+        check_finite(loss, parts, f"pass {epoch}, batch {index}")
         (loss / (2 if config.adversarial else 1) / config.accumulate).backward()
         taught += 1
         found = {"loss": loss.detach(), **{name: value.detach() for name, value in parts.items()}}
@@ -181,6 +183,13 @@ def learn(learner: nn.Module, feed: Feed, batches: list[Batch], optimiser: torch
             total[name] = total.get(name, torch.zeros_like(value)) + value
     steps = -(-taught // config.accumulate)
     return {name: float(value) / (steps if name == "gradient" else taught) for name, value in total.items()}
+
+
+def check_finite(loss: Tensor, parts: dict[str, Tensor], where: str) -> None:
+    if not torch.isfinite(loss):
+        bad = [name for name, value in parts.items() if not torch.isfinite(value)] or ["weighted sum"]
+        raise UserError(f"pretraining stopped in {where}: the {' and '.join(bad)} loss is {loss.item()}; lower "
+                        "--pretrain.lr or look for extreme features in the data report")
 
 
 def reseed(seed: int, epoch: int, rank: int) -> np.random.Generator:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from encoders.base import Encoder
 
-CHUNK = 4096  # bars read at once; a matter of memory, never of the result
+CHUNK = 4096
+"""bars read at once: a matter of memory, and of the result only where dropout stays on, for that is drawn by chunk"""
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import run_script
-from configs.loader import PRESETS, parse, preset
+from configs.loader import PRESETS, flags, parse, preset
 from configs.registry import lookup
 from encoders import ENCODERS
 from encoders.config import EncoderConfig
@@ -25,6 +25,13 @@ state is carried from bar to bar, so live use costs one bar, not a window. *Smal
 presets `configs/encoder/<name>.<size>.yaml`, heads included, at the bundled market's {features} features; the number
 of assets changes nothing.
 """
+
+FURTHER = """
+`--encoder` and `--preset` choose among these. Any size can be changed by flags, or in the `net:` section of a file
+that is given with `--config`. That is how the further presets of `configs/encoder` are chosen:
+
+| preset | flags | weights |
+|---|---|--:|"""
 
 
 @dataclass(frozen=True)
@@ -90,8 +97,20 @@ def page(lines: list[Line], features: int) -> str:
              *(f"| {' | '.join(line.cells)} |" for line in lines)]
     more = [path.stem for path in sorted((PRESETS / "encoder").glob("*.yaml"))
             if not path.stem.endswith((".small", ".full"))]
-    others = ", ".join(f"`{name}` ({weights(name, features):,} weights)" for name in more)
-    return "\n".join([HEAD.format(features=features), *table, "", f"Further presets: {others}."]) + "\n"
+    others = [f"| `{name}` | `{' '.join(chosen_by(name))}` | {weights(name, features):,} |" for name in more]
+    return "\n".join([HEAD.format(features=features), *table, FURTHER, *others]) + "\n"
+
+
+def chosen_by(name: str) -> list[str]:
+    """The flags that turn the full preset into another one.
+
+    >>> chosen_by("transformer.large")
+    ['--encoder', 'transformer', '--preset', 'full', '--net.width', '512', '--net.ff', '2048']
+    """
+    encoder = name.partition(".")[0]
+    full = preset("encoder", f"{encoder}.full")
+    changed = {key: value for key, value in preset("encoder", name).items() if full.get(key) != value}
+    return ["--encoder", encoder, "--preset", "full", *flags({"net": changed})]
 
 
 if __name__ == "__main__":

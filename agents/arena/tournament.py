@@ -25,7 +25,11 @@ OPTIMISTIC = ("Orders fill at the very close that they were decided on (env.fill
 
 def supervised(forecasts: Mapping[str, Forecast], ensemble: Ensemble | None, dataset: Dataset, env: EnvConfig,
                window: int) -> dict[str, Contestant]:
-    """Each member's signal and that of their ensemble where there are several, thresholds from the validation rows."""
+    """Each member's signal and that of their ensemble where there are several, thresholds from the validation rows.
+
+    The ensemble was fused on these rows too, by a few numbers out of thousands of labels: its thresholds may be a shade
+    too bold. It is judged on the test rows like everybody.
+    """
     members = {f"{name} signal": forecast for name, forecast in forecasts.items()}
     if ensemble is not None and len(forecasts) > 1:
         members[ENSEMBLE] = ensemble.fuse(forecasts, dataset.market)
@@ -69,8 +73,7 @@ def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], e
                  device: str = "cpu", cache: Path | None = None) -> tuple[Report, list[Track]]:
     """Run everybody over the test rows once; table and picture are left in `folder`."""
     everyone = {**agents_of(bundles, dataset, window, device, cache),
-                **supervised(forecasts, ensemble, dataset, env, window),
-                                **baselines(dataset)}
+                **supervised(forecasts, ensemble, dataset, env, window), **baselines(dataset)}
     tracks = compete(everyone, dataset.market, env, window, dataset.split.test)
     report = compare(tracks, bootstrap, OPTIMISTIC if env.fill == "same_close" else "")
     report.save(folder)

@@ -12,7 +12,7 @@ from configs.errors import UserError
 from data.labels import Labels
 from encoders.ensemble.config import FusionConfig
 from encoders.ensemble.fitted import Fitted
-from encoders.forecast import LEVELS, Forecast, mean, own_spread
+from encoders.forecast import LEVELS, Forecast, doubt, mean, noise
 
 
 class Shares(NamedTuple):
@@ -28,9 +28,10 @@ def pool(members: Sequence[Forecast], shares: Shares) -> Forecast:
 
     Members are one mixture: each has its own law of the return, and its weight is the chance that it is the right one.
     The mixture's variance is then the sum of two (law of total variance): `epistemic` squared, the variance of the
-    members' middles, and `aleatoric` squared, the mean of the members' own variances (`own_spread`). The quantiles are
-    averaged, not those of the mixture: an average of calibrated quantiles is too narrow by the disagreement alone,
-    which the interval's calibration mends, and it does not tear in two where members disagree.
+    members' middles and the mean of what each disagrees within itself (a net of several seeds), and `aleatoric`
+    squared, the mean of what is left of the members' own variances. The quantiles are averaged, not those of the
+    mixture: an average of calibrated quantiles is too narrow by the disagreement alone, which the interval's
+    calibration mends, and it does not tear in two where members disagree.
     """
     direction, quantiles = (np.zeros_like(part, float) for part in (members[0].direction, members[0].quantiles))
     variance, within, between = (np.zeros_like(members[0].volatility, float) for _ in range(3))
@@ -38,10 +39,10 @@ def pool(members: Sequence[Forecast], shares: Shares) -> Forecast:
         direction += for_direction[..., None] * member.direction
         quantiles += for_quantiles[..., None] * member.quantiles
         variance += for_volatility * np.asarray(member.volatility, np.float64) ** 2
-        within += for_quantiles * own_spread(member) ** 2
+        within += for_quantiles * noise(member) ** 2
     middle = quantiles[..., quantiles.shape[-1] // 2]
     for member, for_quantiles in zip(members, shares.quantiles):
-        between += for_quantiles * (member.median - middle) ** 2
+        between += for_quantiles * ((member.median - middle) ** 2 + doubt(member) ** 2)
     return Forecast(direction, quantiles, np.sqrt(variance), np.sqrt(between), np.sqrt(within))
 
 

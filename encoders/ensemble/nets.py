@@ -26,7 +26,8 @@ class Nets:
     cache: Path | None = None  # of what was embedded before
 
     def forecast(self, market: Market) -> Forecast:
-        seeds = range(self.passes) if self.passes else (None,)
-        found = [embed(checkpoint, market, self.device, self.cache, thinned=seed).forecast
-                 for checkpoint in self.checkpoints for seed in seeds]
+        found = [mean([embed(checkpoint, market, self.device, thinned=number * self.passes + one).forecast
+                       for one in range(self.passes)])
+                 if self.passes else embed(checkpoint, market, self.device, self.cache).forecast
+                 for number, checkpoint in enumerate(self.checkpoints)]
         return found[0] if len(found) == 1 else mean(found)

@@ -27,7 +27,8 @@ def train_ensemble(dataset: Dataset, labels: LabelConfig, window: int, config: E
     """The ensemble, and its members' forecasts, which it can `fuse`.
 
     `net_of(name, seed)` and `trees_of(name)` train a member, or find it where it was trained before. Members are fused
-    on the validation rows: these have chosen when to stop, but no weight was ever fitted to them.
+    on the validation rows: these have chosen when to stop, but no weight was ever fitted to them. The fused forecast of
+    those rows themselves is therefore a little better than it will be on new ones.
     """
     market = dataset.market
     members: dict[str, Member] = {}

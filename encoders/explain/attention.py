@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import nn
 
-from encoders.explain.estimates import Estimate, means
+from encoders.base import kept
+from encoders.explain.estimates import Estimate, falling, means
 from encoders.explain.subject import Subject
 
 ATTENTION, GRADIENTS = "attention", "gradients"
@@ -36,9 +35,9 @@ class Hours:
     hours: tuple[Hour, ...]  # the bar of the decision first
 
     @property
-    def largest(self) -> list[Hour]:
+    def largest(self) -> tuple[Hour, ...]:
         """Those of the largest weight first."""
-        return sorted(self.hours, key=lambda hour: -hour.weight.value)
+        return falling(self.hours, weight_of)
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,6 @@ def kept_weights(subject: Subject) -> Kept:
                 np.sum(by_hour, axis=0) / len(subject.rows) if by_hour else None)
 
 
-def kept(encoder: nn.Module, name: str) -> torch.Tensor | None:
-    """Weights of the last call, of the encoder itself or, as in a graph, of the one it stands on."""
-    return next((weights for part in encoder.modules() if (weights := getattr(part, name, None)) is not None), None)
-
-
 def hours_of(subject: Subject, weights: np.ndarray, source: str) -> Hours:
     """From weights (K, W) of each decision's hours, oldest first."""
     equal = 1 / weights.shape[1]
@@ -108,8 +102,8 @@ def selection_of(subject: Subject, columns: np.ndarray, by_hour: np.ndarray) -> 
     each = [Weighed(name, group, estimate, 1 / width) for (name, group), estimate in
             zip(subject.group_of.items(), means(columns, subject.bootstrap, nothing=1 / width))]
     hours = {name: by_hour[::-1, at].sum(axis=1).tolist() for name, at in subject.groups.items()}
-    return Selection(falling(groups), falling(each), hours)
+    return Selection(falling(groups, weight_of), falling(each, weight_of), hours)
 
 
-def falling(found: list[Weighed]) -> tuple[Weighed, ...]:
-    return tuple(sorted(found, key=lambda one: -one.weight.value))
+def weight_of(one: Hour | Weighed) -> Estimate:
+    return one.weight

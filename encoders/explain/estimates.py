@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from data.bootstrap import BootstrapConfig, interval
 from encoders.score_table import in_histories
+
+Estimated = TypeVar("Estimated")
 
 
 @dataclass(frozen=True)
@@ -40,3 +44,12 @@ def means(values: np.ndarray, config: BootstrapConfig, counts: np.ndarray | None
         low, high = interval(told, config.level) if len(told) else (np.nan, np.nan)
         found.append(Estimate(float(history[0]), low, high, bool(low > null or high < null)))
     return found
+
+
+def falling(found: Iterable[Estimated], estimate: Callable[[Estimated], Estimate]) -> tuple[Estimated, ...]:
+    """Those whose `estimate` is largest first.
+
+    >>> [word for word in falling(["a", "ccc", "bb"], lambda word: Estimate(len(word), 0.0, 9.0, True))]
+    ['ccc', 'bb', 'a']
+    """
+    return tuple(sorted(found, key=lambda one: -estimate(one).value))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encoders.explain.estimates import Estimate, means
+from encoders.explain.estimates import Estimate, falling, means
 from encoders.explain.subject import Subject
 
 LEAN, VOLATILITY = "lean", "volatility"
@@ -109,8 +109,8 @@ def attribution(subject: Subject, by_column: np.ndarray, by_hour: np.ndarray, di
     ages = [str(age) for age in range(by_hour.shape[2])]
     return Attribution(
         Completeness(float(np.abs(difference).mean()) / assets, least, float(error.max())),
-        falling(parts(subject, by_group, list(subject.groups), list(subject.groups), least)),
-        falling(parts(subject, by_column, names, list(subject.group_of.values()), least)),
+        falling(parts(subject, by_group, list(subject.groups), list(subject.groups), least), lambda part: part.size),
+        falling(parts(subject, by_column, names, list(subject.group_of.values()), least), lambda part: part.size),
         tuple(parts(subject, by_hour[..., ::-1], ages, ["hours"] * len(ages), least)))
 
 
@@ -123,7 +123,3 @@ def parts(subject: Subject, signed: np.ndarray, names: Sequence[str], groups: Se
     each = [means(np.abs(signed[:, n]), subject.bootstrap, nothing=least) for n in range(len(assets))]
     return [Part(name, groups[m], size[m], push[m], {asset: own[m] for asset, own in zip(assets, each)})
             for m, name in enumerate(names)]
-
-
-def falling(found: list[Part]) -> tuple[Part, ...]:
-    return tuple(sorted(found, key=lambda part: -part.size.value))

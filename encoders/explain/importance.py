@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from configs.errors import UserError
-from encoders.explain.estimates import Estimate, means
+from encoders.explain.estimates import Estimate, falling, means
 from encoders.explain.subject import Subject
 from encoders.heads import Outputs, Targets
 from encoders.losses import focal, pinball, qlike
@@ -61,7 +61,7 @@ def permutation_importance(subject: Subject) -> Importance:
                for at, (name, group) in enumerate(zip(names, subject.group_of.values()))]
     found = np.nanmean(base.reshape(-1, len(LOSSES)), axis=0)
     return Importance({**dict(zip(LOSSES, found.tolist())), SUM: float(found.sum())}, apart,
-                      falling(groups), falling(columns))
+                      falling(groups, lambda rise: rise.losses[SUM]), falling(columns, lambda rise: rise.losses[SUM]))
 
 
 def swapped(rows: int, rng: np.random.Generator) -> np.ndarray:
@@ -116,7 +116,3 @@ def each_loss(outputs: Outputs, truth: Targets, levels: tuple[float, ...]) -> Te
         vmap(qlike)(outputs.volatility[known], truth.volatility[known]),
     ], dim=-1)
     return found
-
-
-def falling(rises: list[Rise]) -> tuple[Rise, ...]:
-    return tuple(sorted(rises, key=lambda rise: -rise.losses[SUM].value))

@@ -21,10 +21,10 @@ from encoders.explain.gradients import LEAN, OUTPUTS
 from encoders.explain.importance import LOSSES, SUM
 from encoders.explain.pictures import Picture
 from encoders.explain.words import before, written
+from encoders.score_table import ENOUGH_BLOCKS
 
 HERE = Path(__file__).parent
 NAMED_HOURS = 5
-FEW_BLOCKS = 20
 HEADS = {"direction": "direction, log loss", "quantiles": "quantiles, pinball", "volatility": "volatility, QLIKE",
          SUM: "sum"}
 SAYS = {LEAN: ("The score P(up) − P(down)", "percentage points", "points"),
@@ -56,7 +56,7 @@ def svg(figure: Figure, salt: str) -> str:
 
 def about(found: Mapping[str, Any]) -> str:
     facts = found["about"]
-    narrow = " So few blocks make intervals too narrow." if facts["blocks"] < FEW_BLOCKS else ""
+    narrow = " So few blocks make intervals too narrow." if facts["blocks"] < ENOUGH_BLOCKS else ""
     stream = ("" if facts["context"] == "window" else
               f"<p class=said>This checkpoint embeds a carried stream. Here each window of {facts['window']} bars is "
               "read from an empty state: what the state remembers from before the window is not explained.</p>")

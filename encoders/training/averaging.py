@@ -19,24 +19,33 @@ class Average:
     def restart(self) -> None:
         """Begin with the weights as they are now."""
         self.steps = 0
-        self.weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.averaged = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return self.averaged if self.kept else self.model.state_dict()
 
     @torch.no_grad()
     def update(self) -> None:
+        if not self.kept:
+            return
         self.steps += 1
         # early on the average is of few steps, else the first random weights would stay in it for long
-        kept = min(self.kept, (1 + self.steps) / (10 + self.steps)) if self.kept else 0.0
+        kept = min(self.kept, (1 + self.steps) / (10 + self.steps))
         for name, value in self.model.state_dict().items():
             if value.is_floating_point():
-                self.weights[name].lerp_(value, 1 - kept)
+                self.averaged[name].lerp_(value, 1 - kept)
             else:
-                self.weights[name].copy_(value)
+                self.averaged[name].copy_(value)
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """The averaged weights stand in the model inside, its own again afterwards."""
+        if not self.kept:
+            yield
+            return
         own = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(self.weights)
+        self.model.load_state_dict(self.averaged)
         try:
             yield
         finally:

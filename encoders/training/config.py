@@ -24,7 +24,8 @@ class PretrainConfig:
     """most passes; early stopping usually ends before"""
     rows_per_epoch: int = 2048
     """windows of one pass, one at random from each of as many equal stretches of the training rows, since the labels
-    of neighbours look at almost the same bars; 0 takes every row"""
+    of neighbours look at almost the same bars; 0 takes every row. In a stream every labelled row teaches in each pass,
+    and only what is validated is thinned"""
     context: Context = "window"
     """what a decision is read from: window, so many bars and no more, or stream, a state carried from bar to bar (lstm,
     gru, mamba and others that can), trained by truncated backpropagation through time"""
@@ -33,7 +34,8 @@ class PretrainConfig:
     carried: int = 8
     """such chunks that follow one another with the state carried on, until it begins anew (stream)"""
     batch: int = 128
-    """windows per step, or pieces of the stream side by side; 0: as many as the memory there is can hold"""
+    """windows per step, or pieces of the stream side by side; 0: as many as the memory can hold, which differs from
+    machine to machine, and the weights with it"""
     accumulate: int = 1
     """batches whose gradients are added up before a step"""
     lr: float = 1e-3
@@ -55,6 +57,8 @@ class PretrainConfig:
     """how much less rows that are foreseen already count in the loss of the direction; 0 is the plain cross-entropy"""
     dropout: tuple[float, float] | None = None
     """the encoder's dropout at the first and at the last pass, in equal steps between; None: its own throughout"""
+    input_dropout: float | None = None
+    """share of the features hidden from a whole window; None: as the encoder's settings have it"""
     curriculum: tuple[float, ...] = ()
     """share of the training rows, calmest first, that each of as many equal stages learns from, such as
     0.3 0.6 1 1; empty: all of them throughout"""
@@ -89,5 +93,7 @@ class PretrainConfig:
         if self.dropout is not None and not all(0 <= share < 1 for share in self.dropout):
             raise UserError("pretrain dropout is two shares at least 0 and below 1, the first and the last pass's, "
                             f"found {self.dropout}")
+        if self.input_dropout is not None and not 0 <= self.input_dropout < 1:
+            raise UserError(f"pretrain input_dropout must be at least 0 and below 1, found {self.input_dropout}")
         for field, kind in (("schedule", Schedule), ("context", Context), ("precision", Precision)):
             check_name(field, getattr(self, field), get_args(kind))

@@ -16,14 +16,15 @@ from encoders.streams import carried
 from encoders.training.feeds import Feed, StreamFeed
 from encoders.training.objective import Objective
 
-BATCH = 512  # windows encoded at once
+MOST = 512  # windows encoded at once
 
 
 class Exam:
     """`exam(model)` is the scores; `answers` what they are made of."""
 
     def __init__(self, objective: Objective, feed: Feed, windows: Windows, targets: LabelTable, market: Market,
-                 rows: np.ndarray) -> None:
+                 rows: np.ndarray, batch: int) -> None:
+        self.batch = min(batch, MOST)  # what memory holds in training it holds here
         self.loss, self.feed, self.windows, self.targets = objective.loss, feed, windows, targets
         self.market, self.rows = market, rows
 
@@ -36,7 +37,7 @@ class Exam:
             parts = carried(model.encoder, self.feed.table, self.market.segments, self.rows, self.feed.length)
         else:
             parts = ((part, model.encode(self.windows(part)))
-                     for part in np.split(self.rows, range(BATCH, len(self.rows), BATCH)))
+                     for part in np.split(self.rows, range(self.batch, len(self.rows), self.batch)))
         for part, embedding in parts:
             yield model.heads(embedding), self.targets(part)
 

@@ -18,6 +18,7 @@ from configs.errors import UserError
 from encoders.training.feeds import Batch, Feed
 from encoders.training.objective import Objective
 
+CPU = torch.device("cpu")
 MOST_BATCH = 8192
 SHARE = 0.6  # of the free memory that a batch may take: what else is allocated meanwhile is not known
 
@@ -57,6 +58,7 @@ class Ranks:
 
     rank: int = 0
     world: int = 1
+    device: torch.device = CPU  # of this process, where NCCL wants what the processes tell each other
 
     @classmethod
     @contextlib.contextmanager
@@ -67,16 +69,19 @@ class Ranks:
         ...     ranks.first, ranks.world
         (True, 1)
         """
-        world = int(os.environ.get("WORLD_SIZE", 1))
+        world = processes()
         if world == 1:
-            yield cls()
+            yield cls(device=device)
             return
         started = not torch.distributed.is_initialized()
+        cuda = device.type == "cuda"
+        if cuda:
+            torch.cuda.set_device(device)  # else whatever names no GPU, barriers too, goes to the first one of all
         if started:
-            torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo",
-                                                 timeout=timedelta(hours=1))
+            torch.distributed.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=1),
+                                                 device_id=device if cuda else None)
         try:
-            yield cls(torch.distributed.get_rank(), world)
+            yield cls(torch.distributed.get_rank(), world, device)
             torch.distributed.barrier()
         finally:
             if started:
@@ -97,15 +102,33 @@ class Ranks:
         """Gradients become the mean over all processes."""
         return module if self.world == 1 else DistributedDataParallel(module)
 
-    def least(self, value: int) -> int:
-        """The smallest of all processes' values."""
+    def least(self, batch: int) -> int:
+        """The smallest of all processes' batches; refused if some process would have no part of it."""
         if self.world == 1:
-            return value
-        found = torch.tensor(value)
-        if torch.distributed.get_backend() == "nccl":
-            found = found.cuda()
+            return batch
+        found = torch.tensor(batch, device=self.device)
         torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MIN)
+        if found < self.world:
+            raise UserError(f"a batch of {int(found)} cannot be shared by {self.world} processes: set pretrain.batch "
+                            f"to at least {self.world}, or start fewer with torchrun")
         return int(found)
+
+    def agreed(self, scores: dict[str, float]) -> dict[str, float]:
+        """What the first process found: sums over other parts round otherwise, and nobody may stop before the others.
+
+        >>> Ranks().agreed({"loss": 0.5})
+        {'loss': 0.5}
+        """
+        if self.world == 1:
+            return scores
+        found = torch.tensor(list(scores.values()), dtype=torch.float64, device=self.device)
+        torch.distributed.broadcast(found, src=0)
+        return dict(zip(scores, found.tolist()))
+
+
+def processes() -> int:
+    """How many torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def is_first() -> bool:

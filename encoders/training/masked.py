@@ -20,7 +20,7 @@ from encoders.training.averaging import Average
 from encoders.training.config import PretrainConfig
 from encoders.training.hardware import Ranks
 from encoders.training.schedules import rate
-from encoders.training.state import Progress, load_training, save_training
+from encoders.training.state import MASKED, Progress, load_training, save_training
 
 RUN = 4  # bars hidden together
 PLACES = 32  # numbers that say how old a bar is
@@ -67,9 +67,9 @@ def warm_start(encoder: Encoder, windows: Windows, rows: np.ndarray, config: Pre
     task = Reconstruction(encoder).to(device)
     learner = ranks.spread(task)
     optimiser = torch.optim.AdamW(task.parameters(), lr=config.lr, weight_decay=0.0)
-    average, folder = Average(task, 0.0), state and state / "masked"
+    average, folder = Average(task, 0.0), state and state / MASKED
     resumed = folder and load_training(folder, task, average, optimiser)
-    done = resumed[0] if resumed else Progress()
+    done = resumed[0] if resumed else Progress(batch=batch)
     errors = []
     for epoch in tqdm(range(done.epoch + 1, config.masked_epochs + 1), desc="masked bars", unit="epoch",
                       disable=None if progress and ranks.first else True):
@@ -93,7 +93,6 @@ def warm_start(encoder: Encoder, windows: Windows, rows: np.ndarray, config: Pre
             total += float(error.detach())
         errors.append(total / len(parts))
         done.epoch = epoch
-        average.restart()
         if folder and ranks.first:
             save_training(folder, done, task, average, optimiser, {})
     return errors

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from encoders.base import kept
 from encoders.forecast import LEVELS
 from encoders.model import ForecastModel
 from encoders.plots import attention_map, reliability
@@ -63,7 +64,7 @@ class Monitor:
         rows = exam.rows[np.linspace(0, len(exam.rows) - 1, min(SHOWN, len(exam.rows))).astype(int)]
         with torch.no_grad():
             model.encode(exam.windows(rows))
-        weights = getattr(model.encoder, "hour_weights", None)
+        weights = kept(model.encoder, "hour_weights")
         if weights is not None:
             first = weights.reshape(len(rows), -1, weights.shape[-1])[:, 0]  # (B * N, W): the first asset's
             self.writer.add_figure("valid/attention", attention_map(first.cpu().numpy(), exam.market.time[rows]), epoch)

@@ -7,6 +7,7 @@ own number, so no random state has to be kept.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,16 +22,28 @@ from data.durable import write_durably
 from encoders.training.averaging import Average
 
 FILE = "training.safetensors"
+MASKED = "masked"  # folder of the warm start's own state
 
 
 @dataclass
 class Progress:
     """What the loop has to remember beside tensors."""
 
+    batch: int = 0  # its size, which may have been fitted to the memory there was
     epoch: int = 0  # passes done
     best_epoch: int = 0
     base: dict[str, float] = field(default_factory=dict)  # scores before the first step: those of the base rates
     best: dict[str, float] = field(default_factory=dict)
+
+
+def batch_begun_with(folder: Path) -> int:
+    """The size of batches that a training which was killed had begun with; 0 where none was."""
+    for path in (folder / FILE, folder / MASKED / FILE):
+        if path.exists():
+            with contextlib.suppress(safetensors.SafetensorError, ValueError, KeyError), \
+                    safetensors.safe_open(path, framework="pt") as stored:
+                return int(json.loads(stored.metadata()["progress"])["batch"])
+    return 0
 
 
 def save_training(folder: Path, progress: Progress, objective: nn.Module, average: Average,
@@ -60,7 +73,7 @@ def load_training(folder: Path, objective: nn.Module, average: Average, optimise
                 parts.setdefault(part, {})[rest] = stored.get_tensor(name)
         progress = Progress(**json.loads(header["progress"]))
         objective.load_state_dict(parts["now"])
-        average.weights = {name: parts["average"][name].to(value.device) for name, value in average.weights.items()}
+        average.averaged = {name: parts["average"][name].to(value.device) for name, value in average.weights.items()}
         average.steps = int(header["average_steps"])
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in parts["adam"].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from configs.errors import UserError
@@ -40,11 +41,12 @@ class TreeConfig:
     rows: int = 0
     """rows that teach, and rows that choose, one from each of as many equal stretches; 0 takes every row"""
     threads: int = 1
-    """CPU threads; other numbers give the same trees up to rounding"""
+    """CPU threads, 0 takes all there are; LightGBM's trees are the same to the bit with any number, XGBoost's up to
+    rounding"""
 
     def __post_init__(self) -> None:
         check_name("kind of trees", self.name, TREES)
-        for field, lowest in (("trees", 1), ("leaves", 2), ("bins", 2), ("patience", 1), ("rows", 0), ("threads", 1)):
+        for field, lowest in (("trees", 1), ("leaves", 2), ("bins", 2), ("patience", 1), ("rows", 0), ("threads", 0)):
             if getattr(self, field) < lowest:
                 raise UserError(f"trees {field} must be at least {lowest}, found {getattr(self, field)}")
         for field in ("bag", "columns", "rate"):
@@ -54,6 +56,11 @@ class TreeConfig:
             raise UserError("a forest is trees that each see other rows: give a bag below 1, such as 0.3")
         if not (self.least > 0 and self.l2 >= 0):
             raise UserError(f"trees least must be above 0 and l2 at least 0, found {self.least} and {self.l2}")
+
+    @property
+    def cores(self) -> int:
+        """`threads` as a library takes it: to both a 0 is what OpenMP's variables allow, which scripts set to 1."""
+        return self.threads or os.cpu_count() or 1
 
     def least_rows(self, reach: int, assets: int, drawn: float) -> int:
         """Rows of its bag that a leaf must hold, `drawn` being the share of the training rows that teach.

@@ -34,9 +34,9 @@ class Extreme:
         library = xgboost_library()
         given = {"tree_method": "hist", "grow_policy": "lossguide", "max_depth": 0, "max_leaves": config.leaves,
                  "max_bin": config.bins, "subsample": config.bag, "colsample_bytree": config.columns,
-                 "eta": config.rate, "lambda": config.l2, "nthread": config.threads, "seed": seed, "verbosity": 0}
-        rows = library.QuantileDMatrix(train.x, max_bin=config.bins, nthread=config.threads)
-        held_out = library.QuantileDMatrix(valid.x, ref=rows, max_bin=config.bins, nthread=config.threads)
+                 "eta": config.rate, "lambda": config.l2, "nthread": config.cores, "seed": seed, "verbosity": 0}
+        rows = library.QuantileDMatrix(train.x, max_bin=config.bins, nthread=config.cores)
+        held_out = library.QuantileDMatrix(valid.x, ref=rows, max_bin=config.bins, nthread=config.cores)
 
         def grow(target: Target) -> Extreme:
             start = target.start(target.labels(train))
@@ -63,8 +63,8 @@ def xgboost_library() -> Any:
     try:
         import xgboost
     except ImportError:
-        raise UserError("trees of the kind xgboost need XGBoost, which is not installed: pip install xgboost, or "
-                        "choose forest or boosting") from None
+        raise UserError("trees of the kind xgboost need XGBoost, which is not installed: pip install "
+                        "'coinarena[xgboost]', or choose forest or boosting") from None
     return xgboost
 
 

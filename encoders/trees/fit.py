@@ -16,7 +16,7 @@ from data.market import Market
 from data.scaling import Scaler
 from data.splits import Split
 from encoders.batches import in_units, labelled_rows, spread_rows
-from encoders.checkpoint import TrainedSpan, digest, settings_digest
+from encoders.checkpoint import TrainedSpan, ingredients_digest
 from encoders.forecast import LEVELS
 from encoders.scale import TargetScale
 from encoders.trees import TREES
@@ -50,7 +50,7 @@ def fit_trees(market: Market, labels: Labels, split: Split, scaler: Scaler, wind
     least = config.least_rows(labels.reach, len(market.assets), len(train_rows) / len(every))
     grow = kind.grower(train, valid, config, least, seed)
     bar = tqdm(TARGETS, desc=config.name, unit="target", disable=None if progress else True)
-    parts = tuple(Part.fit(target, grow, train, valid, config.threads) for target in bar)
+    parts = tuple(Part.fit(target, grow, train, valid, config.cores) for target in bar)
     start, stop, _ = split.train.indices(len(market))
     found = TreeForecaster(
         config=config, columns=market.columns, scaler=scaler, window=window, reach=labels.reach, levels=LEVELS,
@@ -65,10 +65,7 @@ def fit_trees(market: Market, labels: Labels, split: Split, scaler: Scaler, wind
 
 def trees_key(market: Market, labels: Labels, split: Split, window: int, config: TreeConfig, seed: int = 0) -> str:
     """`<kind>-<16 hex digits>` of everything the trees depend on; the folder's name in the cache."""
-    spans = [(span.start, span.stop) for span in (split.train, split.valid)]
-    labelled = digest(*(part.tobytes() for part in (labels.direction, labels.forward, labels.volatility)))
-    key = settings_digest(FORMAT, market.fingerprint, spans, labelled, labels.reach, window, config, seed)
-    return f"{config.name}-{key}"
+    return f"{config.name}-{ingredients_digest(market, labels, split, FORMAT, window, config, seed)}"
 
 
 def fitted_trees(market: Market, labels: Labels, split: Split, scaler: Scaler, window: int, config: TreeConfig,

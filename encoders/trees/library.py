@@ -34,7 +34,7 @@ def settings(config: TreeConfig, least: int, seed: int) -> dict[str, Any]:
     return {
         "num_leaves": config.leaves, "min_data_in_leaf": least, "max_bin": config.bins,
         "bagging_fraction": config.bag, "bagging_freq": 1,
-        "num_threads": config.threads, "seed": seed, "deterministic": True, "force_col_wise": True,
+        "num_threads": config.cores, "seed": seed, "deterministic": True, "force_col_wise": True,
         "feature_pre_filter": False, "verbosity": -1,
     }
 

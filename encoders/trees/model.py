@@ -60,7 +60,7 @@ class TreeForecaster:
 
     def in_units(self, x: np.ndarray) -> Forecast:
         """(n, S) -> the forecast of n rows and one asset, in units of `scale`."""
-        odds, *quantiles, variance = (part.says(x, self.config.threads) for part in self.parts)  # (n, 3), (n, 1) ..
+        odds, *quantiles, variance = (part.says(x, self.config.cores) for part in self.parts)  # (n, 3), (n, 1) ..
         rising = np.sort(np.concatenate(quantiles, axis=1), axis=1)  # each is grown alone, so two of them may cross
         units = np.sqrt(np.maximum(np.exp(variance) - FLOOR, 0))
         return Forecast(probabilities(odds)[:, None], rising[:, None], units)

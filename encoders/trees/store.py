@@ -13,7 +13,6 @@ import numpy as np
 
 from configs.errors import UserError
 from configs.registry import lookup
-from configs.run import write_json
 from data.durable import write_durably
 from data.scaling import Scaler
 from encoders.checkpoint import TrainedSpan, digest, tuples
@@ -37,7 +36,8 @@ def save_trees(trees: TreeForecaster, path: Path | str) -> Path:
     for part in trees.parts:
         for number, file in enumerate(files_of(part)):
             write_durably(folder / file_name(part.target, number), file)
-    write_json(folder / SETTINGS, {"format": FORMAT, **trees.settings()})
+    settings = {"format": FORMAT, **trees.settings()}
+    write_durably(folder / SETTINGS, f"{json.dumps(settings, indent=2)}\n".encode())
     return folder
 
 

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Literal
 
 from benchmarks.timing import WINDOW, Work, show, side_by_side
 
+Context = Literal["window", "stream"]
 NETS = ("lstm", "attention_lstm", "transformer", "mamba")
 BATCH, PASS = 128, 2048
 BARS, PASSES = 20_000, 8  # of the simulated market, and through it until the losses are compared
@@ -55,7 +57,7 @@ def lessons(dataset, name: str, seed: int = 0) -> dict[str, Lesson]:
     return found
 
 
-def begun(dataset, config, context: str, seed: int):
+def begun(dataset, config, context: Context, seed: int):
     """A net that says the base rates, with its loss, feed and exam: what `pretrain` begins with."""
     import torch
 
@@ -80,7 +82,7 @@ def begun(dataset, config, context: str, seed: int):
     model.heads.start_at(targets(rows))
     objective = Objective(model, ForecastLoss(), bf16=False, stream=context == "stream")
     feed = make_feed(objective, market, windows, targets, rows, WINDOW, settings, device, Ranks())
-    return objective, feed, Exam(objective, feed, windows, targets, market, unseen), rows, settings
+    return objective, feed, Exam(objective, feed, windows, targets, market, unseen, BATCH), rows, settings
 
 
 def plain(dataset, config, seed: int) -> Lesson:
@@ -106,8 +108,9 @@ def plain(dataset, config, seed: int) -> Lesson:
             return window, torch.tensor(direction[row]), torch.tensor(forward[row]), torch.tensor(volatility[row])
 
     optimiser = torch.optim.AdamW(objective.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    drawn = RandomSampler(Copies(), num_samples=PASS)  # shuffled, a pass as long as ours
-    loader = DataLoader(drawn.data_source, batch_size=BATCH, sampler=drawn, num_workers=0)
+    copies = Copies()
+    drawn = RandomSampler(copies, num_samples=PASS)  # shuffled, a pass as long as ours
+    loader: DataLoader = DataLoader(copies, batch_size=BATCH, sampler=drawn, num_workers=0)
 
     def once(number: int) -> int:
         objective.train()
@@ -121,7 +124,7 @@ def plain(dataset, config, seed: int) -> Lesson:
     return Lesson(once, lambda: exam(objective.model))
 
 
-def ours(dataset, config, context: str, seed: int) -> Lesson:
+def ours(dataset, config, context: Context, seed: int) -> Lesson:
     """A pass as `pretrain` makes it."""
     from encoders.pretrain import learn, make_optimiser, reseed
     from encoders.training.averaging import Average

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 import agents.audit as watching
+import encoders.scale as scales
 import envs.engine as engines
 from agents.audit import Watched, audit, newborn, untrained, watched_in
 from agents.experiment import load_experiment
@@ -87,8 +88,8 @@ class Normed(Encoder):
     causal = True
     stateful = False
 
-    def __init__(self, features: int, config: EncoderConfig) -> None:
-        super().__init__(features, config)
+    def __init__(self, features: int, config: EncoderConfig, assets: int) -> None:
+        super().__init__(features, config, assets)
         self.into = nn.Linear(features, config.width)
 
     def forward_sequence(self, x: torch.Tensor) -> torch.Tensor:
@@ -101,8 +102,8 @@ class Unmasked(Encoder):
     causal = True
     stateful = True
 
-    def __init__(self, features: int, config: EncoderConfig) -> None:
-        super().__init__(features, config)
+    def __init__(self, features: int, config: EncoderConfig, assets: int) -> None:
+        super().__init__(features, config, assets)
         self.into = nn.Linear(features, config.width)
 
     def forward_sequence(self, x: torch.Tensor) -> torch.Tensor:
@@ -121,6 +122,17 @@ def batch_norm_in_train_mode(monkeypatch) -> Watched:
 def no_attention_mask(monkeypatch) -> Watched:
     monkeypatch.setitem(ENCODERS, "unmasked", f"{__name__}:Unmasked")
     return seen_through("unmasked")
+
+
+def a_scale_that_looks_a_bar_ahead(monkeypatch) -> Watched:
+    honest = scales.trailing
+
+    def ahead(market, bars, usual):
+        found = honest(market, bars, usual)
+        return np.concatenate([found[1:], found[-1:]])
+
+    monkeypatch.setattr(scales, "trailing", ahead)
+    return seen_through("lstm")
 
 
 def thresholds_on_all_rows(monkeypatch) -> Watched:
@@ -191,6 +203,8 @@ PLANTED = {
     "BatchNorm in train mode": Planted(batch_norm_in_train_mode, these("embeddings of normed", "forecasts of normed"),
                                        all_of("normed")),
     "missing attention mask": Planted(no_attention_mask, these("stream of unmasked")),
+    "an expected volatility that looks a bar ahead": Planted(a_scale_that_looks_a_bar_ahead,
+                                                             these("forecasts of lstm")),
     "threshold on all rows": Planted(thresholds_on_all_rows, these("thresholds of lstm"),
                                      cut=HONEST.split.valid.stop),
     "an environment that shows the next bar": Planted(an_env_that_shows_the_next_bar, these("window")),

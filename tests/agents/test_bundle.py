@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agents.arena.tournament import agents_of
-from agents.bundle import SETTINGS, WEIGHTS, Bundle
+from agents.bundle import SETTINGS, WEIGHTS, Bundle, table_for
 from agents.train import train
 from configs.errors import UserError
 from data.dataset import load_dataset
@@ -205,3 +205,10 @@ def test_a_new_market_of_the_same_kind_is_welcome(bundle, simulated):
     shifted = {**seen, "row": seen["row"] + 200}
     np.testing.assert_array_equal(policy.predict(seen, deterministic=True)[0],
                                   bundle.policy(simulated.market).predict(shifted, deterministic=True)[0])
+
+
+def test_a_stream_is_not_fine_tuned_on_windows(bundle, simulated, encoder_of, monkeypatch):
+    monkeypatch.setattr("agents.bundle.embed", lambda *_: pytest.fail("it was embedded before the refusal"))
+    stream = replace(encoder_of("lstm"), context="stream")
+    message = refusal(table_for, simulated.market, stream, replace(AGENT, finetune=True), "cpu", None)
+    assert "--pretrain.context window" in message

@@ -231,6 +231,25 @@ def test_a_saved_config_keeps_what_was_changed(tmp_path):
     assert (changed.ensemble.members, changed.data.source, changed.folder) == ((), "file", tmp_path / "2020")
 
 
+def test_where_a_stream_is_asked_for_members_without_a_state_read_windows():
+    config = load_experiment(["--encoder", "gru", "--pretrain.context", "stream", "--pretrain.lr", "0.005"])
+    found = {name: config.pretrain_of(name) for name in ("gru", "mamba", "transformer")}
+    assert {name: pretrain.context for name, pretrain in found.items()} == {
+        "gru": "stream", "mamba": "stream", "transformer": "window"}
+    assert {pretrain.lr for pretrain in found.values()} == {0.005}
+    assert load_experiment(["--encoder", "tft", "--pretrain.context", "stream"]).pretrain_of("tft").context == "stream"
+
+
+def test_each_encoder_is_trained_by_its_own_preset():
+    config = load_experiment(["--encoder", "deep_lstm", "--preset", "full"])
+    assert (config.pretrain.lr, config.pretrain_of("lstm").lr, config.pretrain_of("mamba_mhsa").weight_decay) == (
+        1e-3, 1e-4, 3e-2)
+
+
+def test_sizes_of_no_encoder_are_refused():
+    assert "name one" in complaint(load_experiment, ["--encoder", "none", "--net.width", "64"])
+
+
 def test_every_group_of_presets_has_files():
     assert {path.parent.name for path in YAMLS} == set(CONFIG_OF)
 

@@ -42,6 +42,13 @@ def test_config_command_and_versions_are_there_from_the_start(tmp_path, monkeypa
     assert record["versions"]["numpy"] == np.__version__
 
 
+def test_only_the_first_of_several_processes_writes_a_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(UserError, match="several processes must not write one run"):
+        Run(tmp_path / "a", {}, seed=0)
+    assert not list(tmp_path.iterdir())
+
+
 def test_facts_are_added_as_the_work_goes_on(tmp_path):
     run = Run(tmp_path, Outer(), seed=0)
     run.note(market="one", growth=np.float64(0.25))

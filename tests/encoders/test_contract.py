@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from configs.errors import UserError
 from configs.loader import PRESETS, parse, preset
-from encoders import ENCODERS
+from encoders import ENCODERS, STATEFUL
 from encoders.base import Encoder, make_encoder
 from encoders.config import EncoderConfig
 from encoders.layers import drop_nothing
@@ -59,6 +59,10 @@ def test_who_promises_what() -> None:
     carrying = {"lstm", "gru", "residual_lstm", "deep_lstm", "cnn_lstm", "tcn", "mamba", "mamba_mhsa"}
     assert {case for case in CASES if made(case).stateful} == carrying
     assert {case for case in CASES if made(case).causal} == carrying | {"causal transformer"}
+
+
+def test_the_table_of_those_that_carry_a_state_is_right() -> None:
+    assert {name for name in ENCODERS if make_encoder(4, tiny(name)).stateful} == set(STATEFUL)
 
 
 def test_shapes_and_every_window_length(encoder: Encoder) -> None:

@@ -116,11 +116,13 @@ def test_the_key_knows_every_ingredient(pieces: Pieces) -> None:
     keys = [checkpoint_key(*base), checkpoint_key(*base, seed=1),
             checkpoint_key(*base[:3], WINDOW + 1, *base[4:]),
             checkpoint_key(*base[:4], tiny("lstm", width=8), QUICK),
-            checkpoint_key(*base[:5], dataclasses.replace(QUICK, lr=1e-3)),
+            checkpoint_key(*base[:5], dataclasses.replace(QUICK, lr=1e-3)), checkpoint_key(*base, "cuda"),
             checkpoint_key(other.market, *base[1:]), checkpoint_key(base[0], other.labels, *base[2:]),
             checkpoint_key(*base[:2], dataclasses.replace(pieces.split, train=slice(0, 500)), *base[3:])]
     assert len(set(keys)) == len(keys)
     assert checkpoint_key(*base) == keys[0]
+    plain = (*base[:5], dataclasses.replace(QUICK, precision="fp32"))
+    assert checkpoint_key(*plain, "cuda") == checkpoint_key(*plain, "cpu"), "the same numbers but for rounding"
 
 
 def test_presets_and_settings() -> None:

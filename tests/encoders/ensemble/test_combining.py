@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from configs.errors import UserError
-from encoders.ensemble.combining import Equal, Shares, Vote, check_members, own_spread, pool
+from encoders.ensemble.combining import Equal, Shares, Vote, check_members, pool
 from encoders.ensemble.contest import HEADS, Units, contest, losses
 from encoders.ensemble.online import fixed_share
 from encoders.ensemble.recent import Recent
 from encoders.ensemble.weights import Weighted, solve
-from encoders.forecast import Forecast, mean
+from encoders.forecast import Forecast, mean, own_spread
 from encoders.scores import Pairs, log_loss, pinball, qlike
 from tests.encoders.ensemble.members import CONFIG, knowing, outcomes, with_label
 

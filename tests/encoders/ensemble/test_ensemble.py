@@ -13,6 +13,7 @@ from data.labels import LabelConfig
 from encoders.checkpoint import Checkpoint
 from encoders.ensemble.config import EnsembleConfig, FusionConfig
 from encoders.ensemble.ensemble import SETTINGS, Ensemble
+from encoders.ensemble.fusion import fit_fusion
 from encoders.ensemble.nets import Nets
 from encoders.ensemble.train import train_ensemble
 from encoders.forecast import Forecast, mean
@@ -153,3 +154,16 @@ def test_what_is_not_whole_is_refused(trained: tuple[Ensemble, dict[str, Forecas
 def test_bad_settings_are_named(changes: dict, said: str) -> None:
     with pytest.raises(UserError, match=said):
         EnsembleConfig(**changes)
+
+
+def test_what_a_member_disagrees_within_itself_is_not_lost(trained: tuple[Ensemble, dict[str, Forecast]],
+                                                           pieces: Pieces) -> None:
+    nets = trained[1]["lstm"]
+    rows = nets.known
+    for combiner in ("equal", "weights"):
+        plain = FusionConfig(combiner=combiner, direction="none", volatility="none", interval="none")
+        valid = pieces.market.decision_rows(WINDOW, pieces.split.valid)
+        for members in ({"nets": nets}, {"nets": nets, "twin": nets}):
+            fused = fit_fusion(members, pieces.labels, valid, plain).apply(members, pieces.labels)
+            np.testing.assert_allclose(fused.epistemic[rows], nets.epistemic[rows], rtol=1e-5)
+            np.testing.assert_allclose(fused.aleatoric[rows], nets.aleatoric[rows], rtol=1e-5)

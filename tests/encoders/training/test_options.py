@@ -43,8 +43,9 @@ def plain(pieces: Pieces) -> Checkpoint:
 
 @pytest.mark.parametrize("changes", [
     {"schedule": "one_cycle", "warmup": 0.3}, {"schedule": "constant"}, {"accumulate": 3, "batch": 17},
-    {"label_smoothing": 0.1}, {"focal": 2.0}, {"dropout": (0.5, 0.1)}, {"curriculum": (0.3, 0.6, 1.0, 1.0)},
-    {"adversarial": 0.05}, {"average": 0.9}, {"masked_epochs": 2}, {"precision": "bf16"}, {"batch": 0},
+    {"label_smoothing": 0.1}, {"focal": 2.0}, {"dropout": (0.5, 0.1)}, {"input_dropout": 0.2},
+    {"curriculum": (0.3, 0.6, 1.0, 1.0)}, {"adversarial": 0.05}, {"average": 0.9}, {"masked_epochs": 2},
+    {"precision": "bf16"}, {"batch": 0},
     {"context": "stream", "tbptt": 8, "batch": 8},
 ], ids=lambda changes: next(iter(changes)))
 def test_every_setting_changes_the_weights_and_still_learns(pieces: Pieces, plain: Checkpoint, changes: dict) -> None:
@@ -198,7 +199,7 @@ def test_the_exam_counts_every_labelled_asset_once(pieces: Pieces) -> None:
     direction[rows[:300], 0] = -1
     labels = dataclasses.replace(pieces.labels, direction=direction)
     table = LabelTable(pieces.market, labels, TargetScale(0.01, 0.01), CPU)
-    exam = Exam(objective, feed, feed.windows, table, pieces.market, rows[:700])
+    exam = Exam(objective, feed, feed.windows, table, pieces.market, rows[:700], batch=64)
     objective.eval()
     outputs = objective.model.heads(objective.model.encode(feed.windows(rows[:700]))).direction.detach()
     truth = torch.from_numpy(direction[rows[:700]])

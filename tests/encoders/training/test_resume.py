@@ -72,6 +72,28 @@ def test_stopped_after_any_write_it_ends_the_same(pieces: Pieces, config, name: 
             assert same(train(pieces, config, name, state=folder), whole), (last, finished)
 
 
+def test_a_fitted_batch_is_kept_whatever_memory_there_is_later(pieces: Pieces, tmp_path: Path, monkeypatch) -> None:
+    from encoders.training import hardware
+    from encoders.training import state as module
+
+    config = dataclasses.replace(EVERYTHING, batch=0)
+    monkeypatch.setattr(hardware, "free_memory", lambda device: 2 * 10**6)
+    whole, write, count = train(pieces, config), module.write_durably, iter(range(100))
+
+    def dying(path: Path, data: bytes) -> None:
+        write(path, data)
+        if next(count) == 0:
+            raise Killed  # in the warm start
+
+    monkeypatch.setattr(module, "write_durably", dying)
+    with pytest.raises(Killed):
+        train(pieces, config, state=tmp_path / "a")
+    monkeypatch.setattr(module, "write_durably", write)
+    monkeypatch.setattr(hardware, "free_memory", lambda device: 10**5)
+    assert not same(train(pieces, config), whole), "with less memory there are smaller batches"
+    assert same(train(pieces, config, state=tmp_path / "a"), whole)
+
+
 def test_killed_amid_its_work_it_ends_the_same(tmp_path: Path) -> None:
     """SIGKILL, as a machine that is taken away would do it."""
     whole = train(planted(lead=0.6), EVERYTHING)

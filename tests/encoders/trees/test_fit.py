@@ -1,5 +1,6 @@
 import dataclasses
 import importlib.util
+import os
 
 import numpy as np
 import pytest
@@ -89,6 +90,17 @@ def test_torch_keeps_its_threads_and_its_randomness(pieces: Pieces) -> None:
     fitted(pieces, "boosting", trees=3, threads=2).forecast(pieces.market)
     assert torch.get_num_threads() == before
     assert torch.equal(torch.rand(3), wanted)
+
+
+@pytest.mark.parametrize("name", ["boosting", "forest"])
+def test_lightgbms_trees_are_the_same_with_any_number_of_threads(pieces: Pieces, name: str) -> None:
+    assert files(fitted(pieces, name, trees=3, threads=2)) == files(fitted(pieces, name, trees=3))
+
+
+def test_no_threads_are_all_there_are_whatever_openmp_was_told(monkeypatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    assert (TreeConfig(threads=0).cores, TreeConfig().cores) == (12, 1)
+    assert library.settings(TreeConfig(threads=0), least=1, seed=0)["num_threads"] == 12
 
 
 @pytest.mark.parametrize("name", ["boosting", "forest"])
@@ -200,5 +212,5 @@ def test_a_library_that_is_not_there_is_named(monkeypatch, trouble: Exception, s
 
 @pytest.mark.skipif(importlib.util.find_spec("xgboost") is not None, reason="XGBoost is installed")
 def test_the_extra_is_named_where_it_is_missing(pieces: Pieces) -> None:
-    with pytest.raises(UserError, match="pip install xgboost, or choose forest or boosting"):
+    with pytest.raises(UserError, match=r"pip install 'coinarena\[xgboost\]', or choose forest or boosting"):
         fit_trees(pieces.market, pieces.labels, pieces.split, pieces.scaler, WINDOW, QUICK["xgboost"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import norm
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from encoders.trees.boosting import Boosting
 from encoders.trees.config import TreeConfig
@@ -43,10 +44,9 @@ def said(kind, target, train: Examples, fresh: Examples, config: TreeConfig = CO
 
 
 def test_chances_are_as_good_as_scikit_learns(train: Examples, fresh: tuple[Examples, np.ndarray]) -> None:
-    ensemble = pytest.importorskip("sklearn.ensemble")
     examples, chances = fresh
-    theirs = ensemble.RandomForestClassifier(60, min_samples_leaf=15, max_leaf_nodes=31, max_features=0.5,
-                                             max_samples=0.6, random_state=0).fit(train.x, train.direction)
+    theirs = RandomForestClassifier(60, min_samples_leaf=15, max_leaf_nodes=31, max_features=0.5, max_samples=0.6,
+                                    random_state=0).fit(train.x, train.direction)
     target = Classes()
     found = said(Forest, target, train, examples)
     loss = target.loss(found, examples.direction)
@@ -56,11 +56,10 @@ def test_chances_are_as_good_as_scikit_learns(train: Examples, fresh: tuple[Exam
 
 
 def test_variances_are_as_good_as_scikit_learns(train: Examples, fresh: tuple[Examples, np.ndarray]) -> None:
-    ensemble = pytest.importorskip("sklearn.ensemble")
     target = Variance()
     labels, truth = target.labels(train), target.labels(fresh[0])
-    theirs = ensemble.RandomForestRegressor(60, min_samples_leaf=15, max_leaf_nodes=31, max_features=0.5,
-                                            max_samples=0.6, random_state=0).fit(train.x, labels)
+    theirs = RandomForestRegressor(60, min_samples_leaf=15, max_leaf_nodes=31, max_features=0.5, max_samples=0.6,
+                                   random_state=0).fit(train.x, labels)
     found = said(Forest, target, train, fresh[0])
     assert target.loss(found, truth) < target.loss(np.log(theirs.predict(fresh[0].x))[:, None], truth) + 0.02
     assert (truth / np.exp(found[:, 0])).mean() == pytest.approx(1.0, abs=0.1)
