@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from encoders.base import kept
 from encoders.explain.estimates import Estimate, falling, means
