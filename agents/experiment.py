@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from encoders.forecast import Forecast
 
 PRESETS = ("small", "full")
-PRETRAIN = {"deep_lstm": {"full": "deep_lstm.full"}, "mamba_mhsa": {"full": "mamba_mhsa.full"}}
+PRETRAIN = {name: {"full": f"{name}.full"} for name in ("deep_lstm", "mamba", "mamba_mhsa")}
 """presets of pretraining, by encoder and size, that stand over those of the size"""
 
 

@@ -14,7 +14,7 @@ fitted on (`crossfit.py`). What *follows* the market from row to row may use, on
 from __future__ import annotations
 
 # Each table in order of preference, the plainest first: "auto" takes the first that none beats by more than a
-# standard error.
+# standard error, and of the combiners the best.
 COMBINERS: dict[str, str] = {
     "equal": "encoders.ensemble.combining:Equal",
     "weights": "encoders.ensemble.weights:Weighted",

@@ -161,11 +161,15 @@ class Judge:
     def choose(self, stage: str, candidates: Mapping[str, Callable[[np.ndarray], Forecast]],
                mended: Callable[[Forecast], Forecast] = lambda said: said
                ) -> tuple[str, Forecast, dict[str, dict[str, float]]]:
-        """The name of the plainest that is not beaten, its cross-fitted forecast, and the scores of all as `mended`."""
+        """The name of the plainest that is not beaten, its cross-fitted forecast, and the scores of all as `mended`.
+
+        A combiner pulls its weights to equal ones as far as its own cross-fitting asks, so there the best is taken.
+        """
         forecasts = {name: cross_fitted(learn, self.blocks) for name, learn in candidates.items()}
         scores = {name: [losses(said, self.labels, block.test, self.units) for block in self.blocks]
                   for name, said in ((name, mended(said)) for name, said in forecasts.items())}
-        best = plainest(np.array([[block[JUDGED_BY[stage]] for block in found] for found in scores.values()]))
+        table = np.array([[block[JUDGED_BY[stage]] for block in found] for found in scores.values()])
+        best = int(table.mean(axis=1).argmin()) if stage == "combiner" else plainest(table)
         name = list(candidates)[best]
         return name, forecasts[name], {name: {part: float(np.mean([block[part] for block in found]))
                                               for part in found[0]} for name, found in scores.items()}
