@@ -99,8 +99,6 @@ class ExperimentConfig(Choice):
                             "stream, or leave finetune out")
         if self.agent.finetune and self.encoder == "none":
             raise UserError("agent.finetune needs an encoder to train on: choose one with --encoder")
-        if self.encoder == "none" and self.net != EncoderConfig():
-            raise UserError("net sets the encoder that --encoder names: name one, or take another --preset for all")
         if self.encoder not in ("none", self.net.name):
             raise UserError(f"net.name is {self.net.name!r} but the encoder is {self.encoder!r}: give --encoder alone")
 

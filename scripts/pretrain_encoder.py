@@ -7,19 +7,22 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
 
+from agents.experiment import ExperimentConfig, load_as, net_of
 from configs.errors import UserError, run_script
 from configs.run import Run
 
 
-def main() -> None:
-    from agents.experiment import load_experiment, net_of
+@dataclass(frozen=True)
+class EncoderExperiment(ExperimentConfig):
+    """Pretrain one encoder; settings of agents, environment and ensemble have no part in it."""
 
-    config = load_experiment(sys.argv[1:])
+
+def main() -> None:
+    config = load_as(EncoderExperiment, sys.argv[1:])
     if config.encoder == "none":
         raise UserError("nothing to pretrain: choose an encoder with --encoder")
-
-    from dataclasses import replace
 
     from agents.algos import pick_device
     from data.dataset import load_dataset

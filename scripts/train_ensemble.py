@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from agents.experiment import ExperimentConfig, ensemble_of, load_as
 from configs.errors import UserError, run_script
 from configs.run import Run
 
 
-def main() -> None:
-    from agents.experiment import ensemble_of, load_experiment
+@dataclass(frozen=True)
+class EnsembleExperiment(ExperimentConfig):
+    """Train the supervised ensemble and score it; settings of agents and environment have no part in it."""
 
-    config = load_experiment(["--encoder", "none", *sys.argv[1:]])
+
+def main() -> None:
+    config = load_as(EnsembleExperiment, ["--encoder", "none", *sys.argv[1:]])
+    if config.encoder == "none" and any(word.startswith("--net.") for word in sys.argv):
+        raise UserError("--net sets the one encoder that --encoder names: name it, or take another --preset for all")
     if not config.ensemble.members:
         raise UserError("nothing to train: name members with --ensemble.members lstm forest")
     market_name = "" if config.market == "bundled" else f"-{config.market}"

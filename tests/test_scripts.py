@@ -214,6 +214,10 @@ def test_the_ensemble_is_trained_scored_and_stored(place):
     assert ensemble.forecast(dataset.market)[rows].known.all()
 
 
+def test_sizes_of_no_encoder_are_one_line(place):
+    refused(command("train_ensemble", "--config", place / "tiny.yaml", "--net.width", "64"), "--net sets the one encoder")
+
+
 def test_an_encoder_is_explained_on_a_page(place):
     ended = command("explain", "--config", place / "tiny.yaml", "--runs", place / "runs", "--encoder", "lstm")
     assert (ended.code, ended.err) == (0, "")

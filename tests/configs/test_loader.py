@@ -246,10 +246,6 @@ def test_each_encoder_is_trained_by_its_own_preset():
         1e-3, 1e-4, 3e-2)
 
 
-def test_sizes_of_no_encoder_are_refused():
-    assert "name one" in complaint(load_experiment, ["--encoder", "none", "--net.width", "64"])
-
-
 def test_every_group_of_presets_has_files():
     assert {path.parent.name for path in YAMLS} == set(CONFIG_OF)
 
