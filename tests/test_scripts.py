@@ -215,7 +215,8 @@ def test_the_ensemble_is_trained_scored_and_stored(place):
 
 
 def test_sizes_of_no_encoder_are_one_line(place):
-    refused(command("train_ensemble", "--config", place / "tiny.yaml", "--net.width", "64"), "--net sets the one encoder")
+    refused(command("train_ensemble", "--config", place / "tiny.yaml", "--net.width", "64"),
+            "--net sets the one encoder")
 
 
 def test_an_encoder_is_explained_on_a_page(place):
