@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from data.bootstrap import BootstrapConfig
@@ -48,11 +49,14 @@ class Report:
                                                     for name in self.forecasters}
         tables = {"Differences on the same rows [interval]:": named(columns)}
         if BEST in self.scores.forecasts:
-            title = "Share of what could be known that was found [interval]; endless where that may be nothing:"
-            tables[title] = named({f"{score} beyond {IGNORANT}": {
-                name: written(self.scores.recovered(IGNORANT, name, BEST, score), ".0%") for name in self.forecasters}
+            tables["Share of what could be known that was found [interval]:"] = named({
+                f"{score} beyond {IGNORANT}": {name: self.share(name, score) for name in self.forecasters}
                 for score in RECOVERED})
         return tables
+
+    def share(self, name: str, score: str) -> str:
+        found = self.scores.recovered(IGNORANT, name, BEST, score)
+        return "nothing to find" if np.isinf(found.low) else written(found, ".0%")
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
