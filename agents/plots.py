@@ -9,15 +9,18 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+COLOURS, STYLES = 10, ("-", "--", ":")  # matplotlib's own ten, then the same ten dashed
+
 
 def equity_figure(curves: Mapping[str, np.ndarray], title: str, time: np.ndarray | None = None) -> Figure:
     """Equity over its start, on a logarithmic axis, the last value written beside each curve's name."""
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for name, equity in curves.items():
+    for place, (name, equity) in enumerate(curves.items()):
         relative = np.maximum(equity / equity[0], 1e-3)
         axes.plot(np.arange(len(equity)) if time is None else time, relative, linewidth=1.2,
+                  color=f"C{place % COLOURS}", linestyle=STYLES[place // COLOURS % len(STYLES)],
                   label=f"{name} ({relative[-1] - 1:+.1%})")
     axes.axhline(1.0, color="grey", linewidth=0.8)
     axes.set_yscale("log")
