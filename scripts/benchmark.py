@@ -21,8 +21,7 @@ from configs.registry import check_name, lookup
 PARTS = {
     "engine": "benchmarks.engine:engine_part",
     "ppo": "benchmarks.ppo:ppo_part",
-    "encoders": "benchmarks.encoders:encoders_part",
-    "embedding": "benchmarks.encoders:embedding_part",
+    "embedding": "benchmarks.embedding:embedding_part",
     "pretraining": "benchmarks.pretraining:pretraining_part",
     "scan": "benchmarks.scan:scan_part",
     "live": "benchmarks.live:live_part",
@@ -33,10 +32,10 @@ PARTS = {
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """Time the engine, PPO, the encoders, their training and embedding, live decisions and the features."""
+    """Time the engine, PPO, the pretraining and embedding of encoders, live decisions and the features."""
 
     parts: tuple[str, ...] = tuple(PARTS)
-    """what to time: engine, ppo, encoders, embedding, pretraining, scan, live, gpu, features"""
+    """what to time: engine, ppo, embedding, pretraining, scan, live, gpu, features"""
     rounds: int = 5
     """rounds of each measurement; the median counts, the range stands beside it"""
     threads: int = 1

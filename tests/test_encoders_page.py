@@ -10,7 +10,7 @@ import yaml
 from agents.experiment import load_experiment
 from configs.loader import parse, preset
 from encoders.config import EncoderConfig
-from scripts.list_encoders import chosen_by
+from encoders.page import chosen_by
 from tests.test_scripts import command
 
 FURTHER = ("transformer.gpt", "transformer.large")

@@ -19,8 +19,8 @@ def live_part(rounds: int, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    for title, contexts in (("windows", {}), ("lstm, gru and mamba streamed", dict.fromkeys(("lstm", "gru", "mamba"),
-                                                                                            "stream"))):
+    streamed = dict.fromkeys(("lstm", "gru", "mamba"), "stream")
+    for title, contexts in (("windows", {}), ("lstm, gru and mamba streamed", streamed)):
         ensemble, market = fresh_ensemble(contexts)
         print(f"\none decision of {', '.join(NETS)}, small presets, {title}, {WINDOW} x {FEATURES}, {threads} torch "
               f"thread(s), {DECISIONS:,} decisions; ratios of the medians to the first line")
@@ -77,11 +77,9 @@ def decisions(ensemble, market, eager: bool = False) -> list[float]:
     from encoders.live.nets import Windowed
 
     live = LiveEnsemble(ensemble, market.slice(slice(0, HISTORY)))
-    if eager:
-        for nets in live.members.values():
-            for net in nets:
-                if isinstance(net, Windowed):
-                    net.encode = net.model.encode
+    for net in (net for nets in live.members.values() for net in nets):
+        if eager and isinstance(net, Windowed):
+            net.encode = net.model.encode
     found = []
     for row in range(HISTORY, HISTORY + DECISIONS):
         started = time.perf_counter()

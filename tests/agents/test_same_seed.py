@@ -10,7 +10,11 @@ from agents.arena.tournament import head_to_head
 from agents.train import train
 from data.bootstrap import BootstrapConfig
 from data.dataset import load_dataset
+from encoders.batches import labelled_rows
 from encoders.embed import embed
+from encoders.ensemble.config import FusionConfig
+from encoders.ensemble.ensemble import Ensemble
+from encoders.ensemble.fusion import fit_fusion
 from tests.agents.small import AGENT, DATA, ENV, WINDOW, tiny_encoder
 
 BOOTSTRAP = BootstrapConfig(draws=100, block=10)
@@ -24,7 +28,10 @@ def table(folder: Path, algo: str, seed: int = 0) -> bytes:
                    seed=seed, progress=False)
     forecasts = {name: embed(encoder, dataset.market, cache=folder / "cache").forecast
                  for name, encoder in encoders.items()}
-    head_to_head([bundle], forecasts, dataset, ENV, WINDOW, BOOTSTRAP, folder, cache=folder / "cache")
+    fusion = fit_fusion(forecasts, dataset.labels, labelled_rows(dataset.market, dataset.labels, WINDOW,
+                                                                 dataset.split.valid), FusionConfig())
+    ensemble = Ensemble({}, fusion, DATA.labels, str(dataset.market.time[dataset.split.valid.start]))
+    head_to_head([bundle], forecasts, ensemble, dataset, ENV, WINDOW, BOOTSTRAP, folder, cache=folder / "cache")
     return (folder / "table.json").read_bytes()
 
 
