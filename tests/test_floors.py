@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,13 @@ def test_allowed_imports_pass_and_relative_ones_are_resolved():
     assert broken_data_order("sources", "from ..splits import Split", "data.sources") == [
         "sources must not import splits"]
     assert broken_data_order("dataset", "from data.labels import Labels\nfrom data.market import Market") == []
+
+
+def test_every_package_is_installed():
+    named = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    there = {".".join(path.parent.relative_to(ROOT).parts) for package in MAY_IMPORT if package != "scripts"
+             for path in (ROOT / package).rglob("__init__.py")}
+    assert named == there
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
