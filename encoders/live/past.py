@@ -30,7 +30,6 @@ class Past:
         last = history.slice(slice(max(rows.start, rows.stop - self.most), rows.stop))
         self.market = replace(last, features=np.zeros((*last.features.shape[:2], 1), np.float32), columns=("none",),
                               carry=np.zeros_like(last.carry), spread=None)
-        self._expected: dict[TargetScale, np.ndarray] = {}
 
     @property
     def open(self) -> int:
@@ -41,7 +40,6 @@ class Past:
     def add(self, time: np.datetime64, prices: np.ndarray, absent: np.ndarray | None = None, inside: bool = True,
             gap: bool = False) -> None:
         """A bar with prices (N, 5), `inside` a segment, which is a new one after a `gap`."""
-        self._expected.clear()
         old = self.market
         row = len(old)
         segments = old.segments
@@ -68,10 +66,8 @@ class Past:
         return Labels(found.direction[here], found.forward[here], found.volatility[here], self.labels.reach)
 
     def expected(self, scale: TargetScale) -> np.ndarray:
-        """(1, N) at the close of the last bar. Nets that were taught by the same rows have one scale."""
-        if scale not in self._expected:
-            self._expected[scale] = scale.expected(self.market)[-1:]
-        return self._expected[scale]
+        """(1, N) at the close of the last bar."""
+        return scale.expected(self.market)[-1:]
 
 
 def unknown(assets: int, reach: int) -> Labels:
