@@ -40,15 +40,17 @@ class Forecast:
         for name, part in (("epistemic", self.epistemic), ("aleatoric", self.aleatoric)):
             if part is not None and part.shape != shape:
                 raise UserError(f"{name} must be (B, N) = {shape}, found {part.shape}")
-        empty = np.isnan(self.volatility)
-        direction, quantiles, volatility = self.direction[~empty], self.quantiles[~empty], self.volatility[~empty]
-        if not (np.isnan(self.direction[empty]).all() and np.isnan(self.quantiles[empty]).all()):
-            raise UserError("a row without a volatility must have no direction and no quantiles either: all NaN")
+        direction, quantiles, volatility = self.direction, self.quantiles, self.volatility
+        empty = np.isnan(volatility)
+        if empty.any():
+            if not (np.isnan(direction[empty]).all() and np.isnan(quantiles[empty]).all()):
+                raise UserError("a row without a volatility must have no direction and no quantiles either: all NaN")
+            direction, quantiles, volatility = direction[~empty], quantiles[~empty], volatility[~empty]
         if not (np.isfinite(direction).all() and np.isfinite(quantiles).all() and np.isfinite(volatility).all()):
             raise UserError("a forecast must be finite where there is one; look for non-finite features or weights")
         if (direction < 0).any() or (np.abs(direction.sum(-1) - 1) > 1e-3).any():
             raise UserError("direction must hold probabilities that sum to 1 over (down, flat, up)")
-        if (np.diff(quantiles, axis=-1) < 0).any():
+        if (quantiles[..., 1:] < quantiles[..., :-1]).any():
             raise UserError("quantiles must not cross: sort them, lowest level first")
         if (volatility < 0).any():
             raise UserError(f"volatility must not be negative, found {volatility.min()}")

@@ -40,12 +40,21 @@ class ForecastModel(nn.Module):
         """(B, N, W, F) -> outputs in units of the targets' scale."""
         return self.heads(self.encode(x))
 
+    def said(self, embedding: Tensor) -> Outputs:
+        """(B, N, D) -> outputs in those units, the direction as chances."""
+        outputs = self.heads(embedding)
+        return outputs._replace(direction=torch.softmax(outputs.direction, dim=-1))
+
     @torch.no_grad()
     def forecast(self, embedding: Tensor, expected: np.ndarray) -> Forecast:
         """(B, N, D), volatility `scale` expects (B, N) -> Forecast in log returns."""
-        outputs = self.heads(embedding)
-        return Forecast(
-            direction=torch.softmax(outputs.direction, dim=-1).cpu().numpy(),
-            quantiles=outputs.quantiles.cpu().numpy() * (self.scale.forward * expected)[..., None],
-            volatility=outputs.volatility.cpu().numpy() * (self.scale.volatility * expected),
-        )
+        return in_returns(self.said(embedding), self.scale, expected)
+
+
+def in_returns(said: Outputs, scale: TargetScale, expected: np.ndarray) -> Forecast:
+    """What a model `said`, in log returns."""
+    return Forecast(
+        direction=said.direction.cpu().numpy(),
+        quantiles=said.quantiles.cpu().numpy() * (scale.forward * expected)[..., None],
+        volatility=said.volatility.cpu().numpy() * (scale.volatility * expected),
+    )

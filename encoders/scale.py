@@ -51,7 +51,7 @@ class TargetScale:
         if not bars or usual == 0:  # a market that never moves has size zero; any unit will do there
             return cls(float(forward.std()) or 1.0, float(np.sqrt(usual)) or 1.0)
         rule = cls(1.0, 1.0, bars, (1.0,) + (0.0,) * (len(bars) - 1), usual)
-        logs = np.log(np.stack([trailing(market, count, usual)[rows][known] for count in bars], axis=-1))  # (P, K)
+        logs = np.log(trailing(market, bars, usual)[:, rows][:, known].T)  # (P, K)
         came = np.log(volatility**2 + STILL * usual)
         # weights that sum to one: the first is what the others leave
         beyond = np.column_stack([np.ones(len(came)), logs[:, 1:] - logs[:, :1]])
@@ -65,24 +65,24 @@ class TargetScale:
         """(T, N) volatility of a bar, from the closes up to each row."""
         if not self.bars:
             return np.ones(market.prices.shape[:2])
-        logs = [weight * np.log(trailing(market, count, self.usual))
-                for count, weight in zip(self.bars, self.weights)]
-        return np.exp(np.sum(logs, axis=0) / 2)
+        logs = np.log(trailing(market, self.bars, self.usual))  # (K, T, N)
+        return np.exp(np.sum(np.array(self.weights)[:, None, None] * logs, axis=0) / 2)
 
 
-def trailing(market: Market, bars: int, usual: float) -> np.ndarray:
-    """(T, N) mean square log return of the last `bars` bars, of those there are; `usual` where there is none.
+def trailing(market: Market, bars: tuple[int, ...], usual: float) -> np.ndarray:
+    """(K, T, N) mean square log return of the last `bars` (K,) bars, of those there are; `usual` where there is none.
 
-    >>> trailing(Market.flat(4), 2, usual=1.0).ravel().tolist()
+    >>> trailing(Market.flat(4), (2,), usual=1.0).ravel().tolist()
     [1.0, 0.001, 0.001, 0.001]
     """
     squares = returns_of(market) ** 2
-    found = np.empty_like(squares)
+    found = np.empty((len(bars), *squares.shape))
     for part in market.parts:
         there = np.isfinite(squares[part])
-        total, count = (np.cumsum(np.concatenate([np.zeros((1, there.shape[1])), values]), axis=0)
-                        for values in (np.where(there, squares[part], 0.0), there))
-        first = np.maximum(np.arange(1, len(there) + 1) - bars, 0)
-        total, count = total[1:] - total[first], count[1:] - count[first]
-        found[part] = np.divide(total, count, out=np.full_like(total, usual), where=count > 0)
+        total, count = (np.cumsum(values, axis=0) for values in (np.where(there, squares[part], 0.0), there))
+        for k, most in enumerate(bars):
+            summed, terms = total.copy(), count.copy()
+            summed[most:] -= total[:-most]
+            terms[most:] -= count[:-most]
+            found[k, part] = np.divide(summed, terms, out=np.full_like(summed, usual), where=terms > 0)
     return np.maximum(found, STILL * usual)

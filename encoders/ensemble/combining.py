@@ -33,16 +33,15 @@ def pool(members: Sequence[Forecast], shares: Shares) -> Forecast:
     mixture: an average of calibrated quantiles is too narrow by the disagreement alone, which the interval's
     calibration mends, and it does not tear in two where members disagree.
     """
-    direction, quantiles = (np.zeros_like(part, float) for part in (members[0].direction, members[0].quantiles))
-    variance, within, between = (np.zeros_like(members[0].volatility, float) for _ in range(3))
-    for member, for_direction, for_quantiles, for_volatility in zip(members, *shares):
-        direction += for_direction[..., None] * member.direction
-        quantiles += for_quantiles[..., None] * member.quantiles
-        variance += for_volatility * np.asarray(member.volatility, np.float64) ** 2
-        within += for_quantiles * noise(member) ** 2
+    said, quantiles, volatility, middles, doubts, noises = (np.stack(parts) for parts in zip(*(
+        (member.direction, member.quantiles, np.asarray(member.volatility, np.float64), member.median, doubt(member),
+         noise(member)) for member in members)))  # each (M, B, N, ...)
+    direction = np.sum(shares.direction[..., None] * said, axis=0)
+    quantiles = np.sum(shares.quantiles[..., None] * quantiles, axis=0)
+    variance = np.sum(shares.volatility * volatility**2, axis=0)
     middle = quantiles[..., quantiles.shape[-1] // 2]
-    for member, for_quantiles in zip(members, shares.quantiles):
-        between += for_quantiles * ((member.median - middle) ** 2 + doubt(member) ** 2)
+    between = np.sum(shares.quantiles * ((middles - middle) ** 2 + doubts**2), axis=0)
+    within = np.sum(shares.quantiles * noises**2, axis=0)
     return Forecast(direction, quantiles, np.sqrt(variance), np.sqrt(between), np.sqrt(within))
 
 

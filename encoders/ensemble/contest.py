@@ -67,7 +67,9 @@ class Head(NamedTuple):
 
     def each(self) -> np.ndarray:
         """(M, P) the losses of the members by themselves."""
-        return np.stack([self.loss(said)[0] for said in self.said])
+        members, pairs, width = self.said.shape
+        came = np.broadcast_to(self.came, (members, pairs, 1)).reshape(-1, 1)
+        return self.measure(self.said.reshape(-1, width), came)[0].reshape(members, pairs)
 
 
 class Contest(NamedTuple):

@@ -16,6 +16,7 @@ from encoders.forecast import Forecast, mean
 from encoders.live.fusion import LiveFusion
 from encoders.live.nets import LiveNet, live_net
 from encoders.live.past import Past
+from encoders.model import in_returns
 from encoders.scale import TargetScale
 
 
@@ -37,7 +38,7 @@ class LiveEnsemble:
             self.members[name] = tuple(live_net(checkpoint, self.assets) for checkpoint in member.checkpoints)
         self.order = ensemble.fusion.members
         self.fusion = LiveFusion(ensemble.fusion, ensemble.labels.reach)
-        self.past = Past(history, ensemble.labels, ensemble.since, [net.model.scale for net in self._nets()])
+        self.past = Past(history, ensemble.labels, ensemble.since, [net.scale for net in self._nets()])
         if len(history):
             self._read(ensemble, history)
 
@@ -71,20 +72,19 @@ class LiveEnsemble:
         if features is None:
             return None
         bar = torch.from_numpy(np.ascontiguousarray(features, np.float32))[None]  # (1, N, F)
-        embeddings = {name: [net.after(bar) for net in nets] for name, nets in self.members.items()}
+        said = {name: [net.after(bar) for net in nets] for name, nets in self.members.items()}
         expected: dict[TargetScale, np.ndarray] = {}  # nets that were trained on the same rows have the same scale
-        said = []
+        members = []
         for name in self.order:
             told = []
-            for net, embedding in zip(self.members[name], embeddings[name]):
-                if embedding is None:
+            for net, outputs in zip(self.members[name], said[name]):
+                if outputs is None:
                     return None
-                scale = net.model.scale
-                if scale not in expected:
-                    expected[scale] = self.past.expected(scale)
-                told.append(net.model.forecast(embedding, expected[scale]))
-            said.append(told[0] if len(told) == 1 else mean(told))
-        return self.fusion.after(said, self.past.outcome())
+                if net.scale not in expected:
+                    expected[net.scale] = self.past.expected(net.scale)
+                told.append(in_returns(outputs, net.scale, expected[net.scale]))
+            members.append(told[0] if len(told) == 1 else mean(told))
+        return self.fusion.after(members, self.past.outcome())
 
     def _nets(self) -> list[LiveNet]:
         return [net for nets in self.members.values() for net in nets]

@@ -25,7 +25,8 @@ class Past:
         self.labels, self.since = labels, np.datetime64(since)
         bars = [count for scale in scales for count in scale.bars]
         # a label: the bars it looks back on and ahead to; a trailing variance: one more than its returns
-        self.most = max(labels.volatility_window + labels.reach, *bars, 0) + 1
+        self.of_label = labels.volatility_window + labels.reach + 1
+        self.most = max([self.of_label, *(count + 1 for count in bars)])
         rows = history.parts[-1]
         last = history.slice(slice(max(rows.start, rows.stop - self.most), rows.stop))
         self.market = replace(last, features=np.zeros((*last.features.shape[:2], 1), np.float32), columns=("none",),
@@ -40,29 +41,33 @@ class Past:
     def add(self, time: np.datetime64, prices: np.ndarray, absent: np.ndarray | None = None, inside: bool = True,
             gap: bool = False) -> None:
         """A bar with prices (N, 5), `inside` a segment, which is a new one after a `gap`."""
-        old = self.market
-        row = len(old)
+        old, assets = self.market, len(self.market.assets)
         segments = old.segments
         if inside:
-            begin, before = (segments[-1, 0], segments[:-1]) if self.open and not gap else (row, segments)
-            segments = np.concatenate([before, [[begin, row + 1]]])
+            begin, before = (segments[-1, 0], segments[:-1]) if self.open and not gap else (len(old), segments)
+            segments = np.concatenate([before, [[begin, len(old) + 1]]])
+        dropped = max(len(old) + 1 - self.most, 0)
+        segments = np.maximum(segments - dropped, 0)
         missing = None
         if absent is not None or old.absent is not None:
-            there = np.zeros((1, len(old.assets)), bool)
-            missing = np.concatenate([np.zeros((row, len(old.assets)), bool) if old.absent is None else old.absent,
+            before, there = (np.zeros((rows, assets), bool) for rows in (len(old), 1))
+            missing = np.concatenate([(before if old.absent is None else old.absent)[dropped:],
                                       there if absent is None else absent[None]])
-        self.market = replace(old, time=np.append(old.time, time), prices=np.concatenate([old.prices, prices[None]]),
-                              features=np.zeros((row + 1, len(old.assets), 1), np.float32),
-                              carry=np.zeros((row + 1, len(old.assets))), segments=segments, absent=missing
-                              ).slice(slice(max(row + 1 - self.most, 0), None))
+        rows = len(old) + 1 - dropped
+        self.market = replace(
+            old, time=np.append(old.time[dropped:], time), prices=np.concatenate([old.prices[dropped:], prices[None]]),
+            features=np.zeros((rows, assets, 1), np.float32), carry=np.zeros((rows, assets)),
+            segments=segments[segments[:, 1] > segments[:, 0]], absent=missing)
 
     def outcome(self) -> Labels:
         """The label (1, N) that the last bar made known; unknown where that lies before a gap or does not count."""
         row = len(self.market) - 1 - self.labels.reach
         if self.open <= self.labels.reach or self.market.time[row] < self.since:
             return unknown(len(self.market.assets), self.labels.reach)
-        found = make_labels(self.market.prices, self.market.segments[-1:], self.labels, self.market.absent)
-        here = slice(row, row + 1)
+        first = max(len(self.market) - self.of_label, 0)
+        found = make_labels(self.market.prices[first:], np.maximum(self.market.segments[-1:] - first, 0), self.labels,
+                            None if self.market.absent is None else self.market.absent[first:])
+        here = slice(row - first, row - first + 1)
         return Labels(found.direction[here], found.forward[here], found.volatility[here], self.labels.reach)
 
     def expected(self, scale: TargetScale) -> np.ndarray:

@@ -73,13 +73,12 @@ def fresh_ensemble(contexts: dict[str, str]):
 
 def decisions(ensemble, market, eager: bool = False) -> list[float]:
     """Seconds of each."""
+    from encoders.live import nets
     from encoders.live.ensemble import LiveEnsemble
-    from encoders.live.nets import Windowed
 
+    tracing, nets.traced = nets.traced, (lambda module, *example: module) if eager else nets.traced
     live = LiveEnsemble(ensemble, market.slice(slice(0, HISTORY)))
-    for net in (net for nets in live.members.values() for net in nets):
-        if eager and isinstance(net, Windowed):
-            net.encode = net.model.encode
+    nets.traced = tracing
     found = []
     for row in range(HISTORY, HISTORY + DECISIONS):
         started = time.perf_counter()

@@ -11,12 +11,14 @@ import torch
 from configs.errors import UserError
 from data.labels import LabelConfig, make_labels
 from data.market import Market
+from encoders import STATEFUL
 from encoders.checkpoint import Checkpoint, TrainedSpan
 from encoders.ensemble.config import FusionConfig
 from encoders.ensemble.ensemble import Ensemble
 from encoders.ensemble.fusion import fit_fusion
 from encoders.ensemble.nets import Nets
 from encoders.forecast import LEVELS, Forecast
+from encoders.live import nets
 from encoders.live.ensemble import LiveEnsemble
 from encoders.live.nets import Streamed, Windowed, live_net
 from encoders.live.past import Past
@@ -161,15 +163,38 @@ def test_a_stream_keeps_its_state_and_a_window_its_bars() -> None:
         net.forget()
         steps = [net.after(bar[None]) for bar in bars]
         assert [step is None for step in steps[: WINDOW]] == [True] * (WINDOW - 1) + [False]
-        torch.testing.assert_close(steps[-1], at_once, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(tuple(steps[-1]), tuple(at_once), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_a_traced_step_is_the_eager_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first bar on, while a state still grows, and after it was forgotten."""
+    checkpoint = checkpoint_of(name, "stream")
+    net = live_net(checkpoint, assets=2)
+    traced_steps = []
+    step = net.step
+    net.step = lambda *given: (traced_steps.append(1), step(*given))[1]
+    monkeypatch.setattr(nets, "traced", lambda module, *example: module)
+    eager = live_net(checkpoint, assets=2)
+    for bars in (MARKET.features[20:300], MARKET.features[300:330]):
+        net.forget()
+        eager.forget()
+        for bar in torch.from_numpy(bars)[:, None]:
+            found, wanted = net.after(bar), eager.after(bar)
+            assert (found is None) == (wanted is None)
+            if found is not None and wanted is not None:
+                torch.testing.assert_close(tuple(found), tuple(wanted), rtol=1e-5, atol=1e-6)
+    assert len(traced_steps) > 40
 
 
 def test_tracing_is_silent_and_takes_no_gradient() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        net = live_net(checkpoint_of("transformer", "window"), assets=2)
-    bars = torch.randn(2, WINDOW, 4)
-    assert not net.encode(bars[None]).requires_grad
+    for name, context in (("transformer", "window"), ("mamba", "stream")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            net = live_net(checkpoint_of(name, context), assets=2)
+        said = net.after(torch.randn(WINDOW, 2, 4))
+        assert said is not None
+        assert not any(part.requires_grad for part in said)
 
 
 def test_refusals() -> None:

@@ -70,7 +70,7 @@ def test_trailing_variance_is_that_of_a_plain_loop() -> None:
     absent[100:110, 0] = True
     features = np.where(absent[..., None], np.float32(0), market.features)
     market = dataclasses.replace(market, prices=prices, absent=absent, features=features)
-    found = trailing(market, 24, usual=7e-5)
+    (found,) = trailing(market, (24,), usual=7e-5)
     log = np.log(prices[:, :, CLOSE])
     squares = np.diff(log, axis=0, prepend=np.nan) ** 2
     for n in range(2):
