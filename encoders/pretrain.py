@@ -71,7 +71,7 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
         objective = Objective(model, loss, wants_bf16(config.precision, device), config.context == "stream").to(device)
         feed = make_feed(objective, market, windows, targets, train_rows, window, config, device, ranks)
         begun = state and batch_begun_with(state)
-        batch = ranks.least(begun or config.batch or fitted_batch(objective, feed, train_rows, device))
+        batch = ranks.least(begun or config.at_once or fitted_batch(objective, feed, train_rows, device))
         exam = Exam(objective, feed, windows, targets, market, valid_rows, batch)
         optimiser = make_optimiser(objective, config)
         average = Average(model, config.average)
@@ -82,7 +82,8 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
             done, best_weights = resumed
         else:
             if config.masked_epochs:
-                warm_start(model.encoder, windows, train_rows, config, batch, seed, ranks, progress, state)
+                warm_start(model.encoder, windows, train_rows, config, config.batch or batch, seed, ranks,
+                           progress, state)
                 average.restart()
             base = ranks.agreed(exam(model))  # the heads still say the base rates
             done, best_weights = Progress(batch, base=base, best=base), average.copy()

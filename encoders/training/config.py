@@ -33,9 +33,11 @@ class PretrainConfig:
     """bars of a stream that gradients flow through (stream)"""
     carried: int = 8
     """such chunks that follow one another with the state carried on, until it begins anew (stream)"""
+    pieces: int = 8
+    """stretches of so many chunks that are read side by side in a step (stream); 0 as for the batch"""
     batch: int = 128
-    """windows per step, or pieces of the stream side by side; 0: as many as the memory can hold, which differs from
-    machine to machine, and the weights with it"""
+    """windows per step; 0: as many as the memory can hold, which differs from machine to machine, and the weights with
+    it"""
     accumulate: int = 1
     """batches whose gradients are added up before a step"""
     lr: float = 1e-3
@@ -82,7 +84,8 @@ class PretrainConfig:
         for field in ("epochs", "tbptt", "carried", "accumulate", "lr", "clip", "patience"):
             if not getattr(self, field) > 0:
                 raise UserError(f"pretrain {field} must be above 0, found {getattr(self, field)}")
-        for field in ("rows_per_epoch", "batch", "threads", "weight_decay", "focal", "adversarial", "masked_epochs"):
+        for field in ("rows_per_epoch", "pieces", "batch", "threads", "weight_decay", "focal", "adversarial",
+                      "masked_epochs"):
             if not getattr(self, field) >= 0:
                 raise UserError(f"pretrain {field} must be at least 0, found {getattr(self, field)}")
         for field in ("warmup", "label_smoothing", "average", "masked_share"):
@@ -97,3 +100,8 @@ class PretrainConfig:
             raise UserError(f"pretrain input_dropout must be at least 0 and below 1, found {self.input_dropout}")
         for field, kind in (("schedule", Schedule), ("context", Context), ("precision", Precision)):
             check_name(field, getattr(self, field), get_args(kind))
+
+    @property
+    def at_once(self) -> int:
+        """What a step reads side by side: windows, or pieces of the stream; 0: as many as fit."""
+        return self.batch if self.context == "window" else self.pieces

@@ -42,6 +42,7 @@ def begun(dataset, config, context: Context, seed: int):
     """A net that says the base rates, with its loss, feed and exam: what `pretrain` begins with."""
     import torch
 
+    from configs.loader import parse, preset
     from encoders.batches import LabelTable, Windows, labelled_rows
     from encoders.losses import ForecastLoss
     from encoders.model import ForecastModel
@@ -53,8 +54,9 @@ def begun(dataset, config, context: Context, seed: int):
     from encoders.training.objective import Objective
 
     torch.manual_seed(seed)
-    device, settings = torch.device("cpu"), PretrainConfig(context=context, rows_per_epoch=PASS, epochs=PASSES,
-                                                              schedule="constant")  # as the plain loop's
+    settings = replace(parse(PretrainConfig, [], preset("pretrain", "small")), context=context, batch=BATCH,
+                       rows_per_epoch=PASS, epochs=PASSES, schedule="constant")  # as the plain loop's
+    device = torch.device("cpu")
     market, labels = dataset.market, dataset.labels
     rows, unseen = (labelled_rows(market, labels, WINDOW, span) for span in (dataset.split.train, dataset.split.valid))
     scale = TargetScale.fit(market, labels, rows)
@@ -73,11 +75,10 @@ def ours(dataset, config, context: Context, seed: int) -> Lesson:
     from encoders.training.hardware import Ranks
 
     objective, feed, exam, rows, settings = begun(dataset, config, context, seed)
-    settings = replace(settings, batch=BATCH if context == "window" else 8)  # a stream has so many pieces side by side
     optimiser, average = make_optimiser(objective, settings), Average(objective.model, 0.0)
 
     def once(number: int) -> int:
-        batches = list(feed.passes(rows, reseed(seed, number, 0), settings.batch))
+        batches = list(feed.passes(rows, reseed(seed, number, 0), settings.at_once))
         learn(objective, feed, batches, optimiser, average, settings, number, Ranks())
         return sum(int(batch.teaches.sum()) for batch in batches)
 

@@ -20,7 +20,7 @@ from tests.encoders.planted import QUICK, WINDOW, Pieces, planted, tiny
 EVERYTHING = dataclasses.replace(
     QUICK, epochs=3, rows_per_epoch=100, batch=25, schedule="one_cycle", accumulate=2, dropout=(0.4, 0.1), average=0.9,
     curriculum=(0.5, 1.0), adversarial=0.02, masked_epochs=2, focal=1.0)
-STREAM = dataclasses.replace(QUICK, epochs=2, context="stream", tbptt=16, carried=2, batch=16)
+STREAM = dataclasses.replace(QUICK, epochs=2, context="stream", tbptt=16, carried=2, pieces=16)
 SCRIPT = """
 import sys
 from pathlib import Path

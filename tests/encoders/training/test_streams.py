@@ -19,7 +19,7 @@ from encoders.training.objective import detached
 from tests.encoders.planted import QUICK, WINDOW, Pieces, tiny
 
 STREAMING = [name for name in sorted(ENCODERS) if make_encoder(4, tiny(name)).stateful]
-STREAM = dataclasses.replace(QUICK, context="stream", tbptt=8, batch=8)
+STREAM = dataclasses.replace(QUICK, context="stream", tbptt=8, pieces=8)
 
 
 def feed_of(pieces: Pieces, tbptt: int = 8, together: int = 4) -> StreamFeed:
