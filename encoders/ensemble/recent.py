@@ -73,11 +73,10 @@ class Recent(Follower):
 
 def row_losses(members: Sequence[Forecast], labels: Labels, rows: np.ndarray, units: Units) -> np.ndarray:
     """(B, 3, M) the members' losses of each head on `rows`, mean over the assets; NaN elsewhere."""
-    count = np.bincount(known_pairs(members, labels, rows)[0], minlength=len(labels.forward))
-    found = np.full((len(count), len(HEADS), len(members)), np.nan)
-    if count.any():
+    found = np.full((len(labels.forward), len(HEADS), len(members)), np.nan)
+    if len(known_pairs(members, labels, rows)[0]):
         met = contest(members, labels, rows, units)
+        known, first, count = np.unique(met.row, return_index=True, return_counts=True)  # pairs come row by row
         for h, head in enumerate(met.heads.values()):
-            for m, loss in enumerate(head.each()):
-                found[count > 0, h, m] = np.bincount(met.row, loss, len(count))[count > 0] / count[count > 0]
+            found[known, h] = (np.add.reduceat(head.each(), first, axis=1) / count).T
     return found
