@@ -8,14 +8,16 @@ import torch
 from configs.errors import UserError
 from data.labels import make_labels
 from data.market import Market
-from encoders.ensemble.ensemble import Ensemble
+from encoders.ensemble.ensemble import Ensemble, Member
 from encoders.ensemble.nets import Nets
 from encoders.ensemble.online import only
 from encoders.fitting import check_columns
 from encoders.forecast import Forecast, mean
 from encoders.live.fusion import LiveFusion
-from encoders.live.nets import LiveNet, live_net
+from encoders.live.nets import live_net
 from encoders.live.past import Past
+from encoders.live.reader import Reader
+from encoders.live.trees import LiveTrees
 from encoders.model import in_returns
 from encoders.scale import TargetScale
 
@@ -28,17 +30,14 @@ class LiveEnsemble:
 
     def __init__(self, ensemble: Ensemble, history: Market) -> None:
         self.assets, self.width = len(history.assets), len(history.columns)
-        self.members: dict[str, tuple[LiveNet, ...]] = {}
+        self.members: dict[str, tuple[Reader, ...]] = {}
         for name, member in ensemble.members.items():
-            if not isinstance(member, Nets) or member.passes:
-                raise UserError(f"{name} cannot decide live: an ensemble's live members are nets with passes 0; train "
-                                "the ensemble with such members alone")
-            for checkpoint in member.checkpoints:
-                check_columns(checkpoint, history, "checkpoint", "train the ensemble again")
-            self.members[name] = tuple(live_net(checkpoint, self.assets) for checkpoint in member.checkpoints)
+            for fitted in member.checkpoints if isinstance(member, Nets) else (member,):
+                check_columns(fitted, history, "ensemble", "train the ensemble again")
+            self.members[name] = self._readers(name, member)
         self.order = ensemble.fusion.members
         self.fusion = LiveFusion(ensemble.fusion, ensemble.labels.reach)
-        self.past = Past(history, ensemble.labels, ensemble.since, [net.scale for net in self._nets()])
+        self.past = Past(history, ensemble.labels, ensemble.since, [reader.scale for reader in self._all()])
         if len(history):
             self._read(ensemble, history)
 
@@ -53,8 +52,8 @@ class LiveEnsemble:
         self.fusion.read(ordered, only(labels, slice(since, None)), np.flatnonzero(told))
         if first < len(history):
             bars = torch.from_numpy(np.ascontiguousarray(history.features[first:], np.float32))
-            for net in self._nets():
-                net.after(bars)
+            for reader in self._all():
+                reader.after(bars)
 
     def after(self, time: np.datetime64, features: np.ndarray | None, prices: np.ndarray,
               absent: np.ndarray | None = None, gap: bool = False) -> Forecast | None:
@@ -66,28 +65,36 @@ class LiveEnsemble:
         self._check(time, features, prices)
         if gap or features is None:
             self.fusion.forget()
-            for net in self._nets():
-                net.forget()
+            for reader in self._all():
+                reader.forget()
         self.past.add(time, prices, absent, inside=features is not None, gap=gap)
         if features is None:
             return None
         bar = torch.from_numpy(np.ascontiguousarray(features, np.float32))[None]  # (1, N, F)
-        said = {name: [net.after(bar) for net in nets] for name, nets in self.members.items()}
-        expected: dict[TargetScale, np.ndarray] = {}  # nets that were trained on the same rows have the same scale
+        said = {name: [reader.after(bar) for reader in readers] for name, readers in self.members.items()}
+        expected: dict[TargetScale, np.ndarray] = {}  # what was trained on the same rows has the same scale
         members = []
         for name in self.order:
             told = []
-            for net, outputs in zip(self.members[name], said[name]):
+            for reader, outputs in zip(self.members[name], said[name]):
                 if outputs is None:
                     return None
-                if net.scale not in expected:
-                    expected[net.scale] = self.past.expected(net.scale)
-                told.append(in_returns(outputs, net.scale, expected[net.scale]))
+                if reader.scale not in expected:
+                    expected[reader.scale] = self.past.expected(reader.scale)
+                told.append(in_returns(outputs, reader.scale, expected[reader.scale]))
             members.append(told[0] if len(told) == 1 else mean(told))
         return self.fusion.after(members, self.past.outcome())
 
-    def _nets(self) -> list[LiveNet]:
-        return [net for nets in self.members.values() for net in nets]
+    def _readers(self, name: str, member: Member) -> tuple[Reader, ...]:
+        if not isinstance(member, Nets):
+            return (LiveTrees(member, self.assets),)
+        if member.passes:
+            raise UserError(f"{name} cannot decide live: it was trained to be asked {member.passes} times with other "
+                            "parts dropped; train the ensemble with passes 0")
+        return tuple(live_net(checkpoint, self.assets) for checkpoint in member.checkpoints)
+
+    def _all(self) -> list[Reader]:
+        return [reader for readers in self.members.values() for reader in readers]
 
     def _check(self, time: np.datetime64, features: np.ndarray | None, prices: np.ndarray) -> None:
         before = self.past.market.time[-1:]

@@ -11,43 +11,21 @@ from torch import Tensor, nn
 
 from encoders.checkpoint import Checkpoint
 from encoders.heads import Outputs
+from encoders.live.reader import Reader, Rolling
 from encoders.model import ForecastModel
 from encoders.streams import CHUNK
 
 State = Any  # a tensor, or lists and tuples of such
 
 
-class LiveNet:
-    """`after(bars)` is what the net says on the last of some bars that follow those read so far, or None before
-    `window` bars are there; `forget` makes the next bar the first one."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.model = checkpoint.model()
-        self.scale = checkpoint.scale
-        self.window = checkpoint.window
-        self.forget()
-
-    def forget(self) -> None:
-        self.read = 0
-
-    @torch.inference_mode()
-    def after(self, bars: Tensor) -> Outputs | None:
-        """(T, N, F) -> what `ForecastModel.said` returns, of one row."""
-        self.read += len(bars)
-        said = self.said(bars.transpose(0, 1))  # (N, T, F)
-        return Outputs(*said) if self.read >= self.window else None
-
-    def said(self, bars: Tensor) -> tuple[Tensor, ...]:
-        raise NotImplementedError
-
-
-class Streamed(LiveNet):
+class Streamed(Reader):
     """One step of the recurrence a bar, whatever the window."""
 
     state: list[Tensor] | None
 
     def __init__(self, checkpoint: Checkpoint, assets: int) -> None:
         super().__init__(checkpoint)
+        self.model = checkpoint.model()
         bar = torch.zeros(assets, 1, len(checkpoint.columns))
         self.grown = grown_state(self.model, bar.expand(-1, self.window, -1))
         parts = tensors(self.grown)
@@ -70,21 +48,19 @@ class Streamed(LiveNet):
         return self.model.said(hidden[None, :, -1])
 
 
-class Windowed(LiveNet):
+class Windowed(Rolling):
     """The last `window` bars, read anew at each decision: what a pool or attention says of a bar changes with its age.
     """
 
     def __init__(self, checkpoint: Checkpoint, assets: int) -> None:
-        super().__init__(checkpoint)
-        self.bars = torch.zeros(assets, self.window, len(checkpoint.columns))  # (N, W, F)
-        self.read_window = traced(Reading(self.model), self.bars[None])
+        super().__init__(checkpoint, assets)
+        self.read_window = traced(Reading(checkpoint.model()), self.bars[None])
 
     def said(self, bars: Tensor) -> tuple[Tensor, ...]:
-        self.bars = torch.cat([self.bars, bars], dim=1)[:, -self.window :]
-        return self.read_window(self.bars[None])
+        return self.read_window(self.with_last(bars)[None])
 
 
-def live_net(checkpoint: Checkpoint, assets: int) -> LiveNet:
+def live_net(checkpoint: Checkpoint, assets: int) -> Reader:
     return (Streamed if checkpoint.context == "stream" else Windowed)(checkpoint, assets)
 
 

@@ -14,7 +14,7 @@ from data.market import Market
 from encoders import STATEFUL
 from encoders.checkpoint import Checkpoint, TrainedSpan
 from encoders.ensemble.config import FusionConfig
-from encoders.ensemble.ensemble import Ensemble
+from encoders.ensemble.ensemble import Ensemble, Member
 from encoders.ensemble.fusion import fit_fusion
 from encoders.ensemble.nets import Nets
 from encoders.forecast import LEVELS, Forecast
@@ -24,7 +24,9 @@ from encoders.live.nets import Streamed, Windowed, live_net
 from encoders.live.past import Past
 from encoders.model import ForecastModel
 from encoders.scale import TargetScale
+from encoders.trees.model import TreeForecaster
 from tests.encoders.planted import WINDOW, planted, tiny
+from tests.encoders.trees.quick import fitted
 
 PIECES = planted(0.6)
 MARKET = PIECES.market
@@ -34,6 +36,7 @@ FUSIONS = {
     "following": FusionConfig(combiner="recent", direction="temperature", volatility="adaptive", interval="adaptive",
                               memory=50),
     "gated": FusionConfig(combiner="gated", direction="isotonic", volatility="static", interval="adaptive", memory=50),
+    "with trees": FusionConfig(combiner="equal", direction="temperature", volatility="static", interval="static"),
     "fixed": FusionConfig(combiner="weights", direction="none", volatility="none", interval="static"),
 }
 TOLERANCE = 2e-5  # of the largest number: one row alone may add up its float32 products in another order
@@ -49,9 +52,18 @@ def checkpoint_of(name: str, context: str, seed: int = 0, market: Market = MARKE
 
 
 @functools.cache
+def trees() -> TreeForecaster:
+    labels = make_labels(MARKET.prices, MARKET.segments, LABELS)
+    return fitted(dataclasses.replace(PIECES, labels=labels), "boosting", trees=10)
+
+
+@functools.cache
 def ensemble_of(fusion: str, since: int = 100) -> Ensemble:
-    members = {name: Nets((checkpoint_of(name, context), checkpoint_of(name, context, 1))[: 1 + (name == "gru")])
-               for name, context in NETS.items()}
+    members: dict[str, Member] = {
+        name: Nets((checkpoint_of(name, context), checkpoint_of(name, context, 1))[: 1 + (name == "gru")])
+        for name, context in NETS.items()}
+    if fusion == "with trees":
+        members["boosting"] = trees()
     market = MARKET.slice(slice(0, 400))
     labels = make_labels(market.prices, market.segments, LABELS)
     forecasts = {name: member.forecast(market) for name, member in members.items()}
@@ -208,5 +220,5 @@ def test_refusals() -> None:
     with pytest.raises(UserError, match="feature 2 of asset 1 is nan"):
         live.after(time, np.where(np.arange(8).reshape(2, 4) == 6, np.nan, features), prices)
     thinned = {**ensemble.members, "gru": dataclasses.replace(ensemble.members["gru"], passes=2)}
-    with pytest.raises(UserError, match="gru cannot decide live"):
+    with pytest.raises(UserError, match="gru cannot decide live: it was trained to be asked 2 times"):
         LiveEnsemble(dataclasses.replace(ensemble, members=thinned), MARKET.slice(slice(0, 400)))
