@@ -60,14 +60,13 @@ class Equal(Fitted):
     """`encoders.forecast.mean`, the standard that the others must beat."""
 
     @classmethod
-    def fit(cls, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig,
-            context: np.ndarray | None) -> Equal:
+    def fit(cls, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig) -> Equal:
         return cls()
 
-    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, context: np.ndarray | None) -> Equal:
+    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray) -> Equal:
         return self
 
-    def apply(self, members: Sequence[Forecast], labels: Labels, context: np.ndarray | None) -> Forecast:
+    def apply(self, members: Sequence[Forecast], labels: Labels) -> Forecast:
         return mean(members)
 
 
@@ -79,15 +78,15 @@ class Vote(Equal):
     certainty. Likeliest classes that are equally likely share the call. All but the direction is as `Equal` has it.
 
     >>> ups = Forecast(np.array([[[0.3, 0.3, 0.4]]]), np.zeros((1, 1, 3)), np.ones((1, 1)))
-    >>> Vote().apply([ups, ups, ups], None, None).direction.round(3).tolist()
+    >>> Vote().apply([ups, ups, ups], None).direction.round(3).tolist()
     [[[0.167, 0.167, 0.667]]]
     """
 
-    def apply(self, members: Sequence[Forecast], labels: Labels, context: np.ndarray | None) -> Forecast:
+    def apply(self, members: Sequence[Forecast], labels: Labels) -> Forecast:
         calls = np.ones(members[0].direction.shape)
         for member in members:
             likeliest = member.direction == member.direction.max(axis=-1, keepdims=True)
             calls += likeliest / np.maximum(likeliest.sum(axis=-1, keepdims=True), 1)
-        found = super().apply(members, labels, context)
+        found = super().apply(members, labels)
         known = np.isfinite(found.volatility)[..., None]
         return replace(found, direction=np.where(known, calls / calls.sum(axis=-1, keepdims=True), np.nan))

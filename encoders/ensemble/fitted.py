@@ -45,7 +45,7 @@ class Follower(Fitted):
         """Of what was said on some rows in a row, given the news that arrive on them."""
         raise NotImplementedError
 
-    def apply(self, said: Any, labels: Labels, context: np.ndarray | None = None) -> Forecast:
+    def apply(self, said: Any, labels: Labels) -> Forecast:
         return self.follow(said, arrived(self.news(said, labels), labels.reach), labels.reach, {})
 
 
@@ -64,17 +64,16 @@ class Combiner(Protocol):
     """Members to one forecast with `epistemic` and `aleatoric`. Members come in one order, always the same."""
 
     @classmethod
-    def fit(cls, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig,
-            context: np.ndarray | None) -> Self:
+    def fit(cls, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig) -> Self:
         """Learn on `rows`, choosing its own amounts (of shrinkage, of memory) by cross-fitting."""
         ...
 
-    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, context: np.ndarray | None) -> Self:
+    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray) -> Self:
         """Learn on other rows, keeping those amounts: chosen among a handful, they hardly flatter the rows left out,
         and to choose them anew for each block would take as many times longer."""
         ...
 
-    def apply(self, members: Sequence[Forecast], labels: Labels, context: np.ndarray | None) -> Forecast: ...
+    def apply(self, members: Sequence[Forecast], labels: Labels) -> Forecast: ...
 
     def plain(self) -> dict[str, Any]: ...
 

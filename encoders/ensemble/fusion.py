@@ -45,7 +45,7 @@ class Fusion:
     calibrations: dict[str, Calibration]  # stage -> fitted, in the order of `STAGES`
     scores: Scores
 
-    def apply(self, members: Mapping[str, Forecast], labels_so_far: Labels, context: np.ndarray | None = None,
+    def apply(self, members: Mapping[str, Forecast], labels_so_far: Labels,
               since: int = 0) -> Forecast:
         """One forecast of all rows. Row `t` goes by labels of rows up to `t - reach` alone, so that a backtest may give
         all the labels there are.
@@ -59,7 +59,7 @@ class Fusion:
         ordered = [members[name] for name in self.members]
         check_shapes(ordered, labels_so_far, self.assets)
         seen = only(labels_so_far, slice(since, None))
-        found = self.combiner.apply(ordered, seen, context)
+        found = self.combiner.apply(ordered, seen)
         for calibration in self.calibrations.values():
             found = calibration.apply(found, seen)
         return found
@@ -87,8 +87,7 @@ class Fusion:
             raise ValueError(f"not the description of a fusion: {error!r}") from error
 
 
-def fit_fusion(members: Mapping[str, Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig,
-               context: np.ndarray | None = None) -> Fusion:
+def fit_fusion(members: Mapping[str, Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig) -> Fusion:
     """Learn to fuse on `rows`, which must have taught none of the members; no label of another row is looked at.
 
     Each stage is fitted to the cross-fitted forecasts of the one before, which are as good as they will be on new rows:
@@ -118,12 +117,11 @@ def fit_fusion(members: Mapping[str, Forecast], labels: Labels, rows: np.ndarray
     ordered, rows = [member[span] for member in ordered], rows - span.start
     labels = only(replace(labels, direction=labels.direction[span], forward=labels.forward[span],
                           volatility=labels.volatility[span]), rows)
-    context = None if context is None else context[span]
     blocks = time_blocks(rows, labels.reach, config.blocks)
     judge = Judge(labels, Units.fit(labels, rows), blocks)
 
     def combined(combiner: Combiner, teach: np.ndarray) -> Forecast:
-        return combiner.refit(ordered, labels, teach, context).apply(ordered, labels, context)
+        return combiner.refit(ordered, labels, teach).apply(ordered, labels)
 
     def calibrated(kind: type[Calibration], said: Forecast, teach: np.ndarray) -> Forecast:
         return kind.fit(said, labels, teach, config).apply(said, labels)
@@ -136,7 +134,7 @@ def fit_fusion(members: Mapping[str, Forecast], labels: Labels, rows: np.ndarray
         return said
 
     combiners: dict[str, Combiner] = {
-        name: lookup("combiner", name, STAGES["combiner"]).fit(ordered, labels, rows, config, context)
+        name: lookup("combiner", name, STAGES["combiner"]).fit(ordered, labels, rows, config)
         for name in config.candidates("combiner")}
     name, forecast, scores = judge.choose("combiner", {name: partial(combined, combiner)
                                                        for name, combiner in combiners.items()}, plainly)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from configs.errors import UserError
 from data.labels import Labels
 from data.scaling import Scaler
 from encoders.ensemble.combining import Shares, pool
@@ -31,10 +30,10 @@ LEAST_WEIGHT = 1e-6  # that the gate begins with, since no input could raise a w
 class Gated:
     """A mixture of experts (Jacobs et al. 1991) whose experts are given: softmax of a line in standardised inputs.
 
-    Inputs are the members' volatility, the volatility that was last known, how far the members disagree, and what else
-    the caller gives as `context` (B, K). A missing input counts as average. The coefficients maximise the posterior of
-    the mixture, one gate for each head; their prior is centred on the fixed weights, and its width is cross-fitted, so
-    that the gate moves only where the rows left out say it should.
+    Inputs are the members' volatility, the volatility that was last known and how far the members disagree. A missing
+    input counts as average. The coefficients maximise the posterior of the mixture, one gate for each head; their prior
+    is centred on the fixed weights, and its width is cross-fitted, so that the gate moves only where the rows left out
+    say it should.
     """
 
     coefficients: np.ndarray  # (3, M, 1 + F) of direction, quantiles, volatility; the first is the constant
@@ -43,11 +42,10 @@ class Gated:
     scaler: Scaler
 
     @classmethod
-    def fit(cls, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig,
-            context: np.ndarray | None) -> Gated:
-        shrinkage = Weighted.fit(members, labels, rows, config, context).shrinkage
-        raw = gate_inputs(members, labels, context)
-        scaler = Scaler.fit(raw, columns_of(context), rows)
+    def fit(cls, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig) -> Gated:
+        shrinkage = Weighted.fit(members, labels, rows, config).shrinkage
+        raw = gate_inputs(members, labels)
+        scaler = Scaler.fit(raw, INPUTS, rows)
         inputs, units = standard(raw, scaler), Units.fit(labels, rows)
         blocks = time_blocks(rows, labels.reach, config.blocks)
         found = np.empty((len(HEADS), len(WIDTHS), len(blocks)))
@@ -64,10 +62,10 @@ class Gated:
                     found[h, w, b] = head.loss(head.pooled(weights))[0].mean()
         widths = np.array([WIDTHS[plainest(losses)] for losses in found])
         return cls(np.zeros((len(HEADS), len(members), inputs.shape[-1])), widths, shrinkage, scaler).refit(
-            members, labels, rows, context)
+            members, labels, rows)
 
-    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, context: np.ndarray | None) -> Gated:
-        inputs = standard(gate_inputs(members, labels, context), self.scaler)
+    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray) -> Gated:
+        inputs = standard(gate_inputs(members, labels), self.scaler)
         taught = contest(members, labels, rows, Units.fit(labels, rows), ENOUGH)
         centres, outcomes = centres_of(taught, labels, self.shrinkage, inputs.shape[-1])
         seen = inputs[taught.row, taught.asset]
@@ -75,11 +73,8 @@ class Gated:
                                  for h, name in enumerate(HEADS)])
         return Gated(coefficients, self.width, self.shrinkage, self.scaler)
 
-    def apply(self, members: Sequence[Forecast], labels: Labels, context: np.ndarray | None) -> Forecast:
-        if columns_of(context) != self.scaler.columns:
-            raise UserError(f"the gate was fitted with {len(self.scaler.columns) - len(INPUTS)} columns of context, "
-                            f"found {len(columns_of(context)) - len(INPUTS)}: give the same ones")
-        inputs = standard(gate_inputs(members, labels, context), self.scaler)
+    def apply(self, members: Sequence[Forecast], labels: Labels) -> Forecast:
+        inputs = standard(gate_inputs(members, labels), self.scaler)
         logits = np.einsum("hmf,bnf->hmbn", self.coefficients, inputs)
         return pool(members, Shares(*softmax(logits, axis=1)))
 
@@ -90,24 +85,19 @@ class Gated:
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Gated:
         numbers = {name: value for name, value in stored.items() if name != "scaler"}
-        return cls(**arrays_of(numbers, ("coefficients", "width", "shrinkage")), scaler=Scaler.of(stored["scaler"]))
+        scaler = Scaler.of(stored["scaler"])
+        if scaler.columns != INPUTS:
+            raise ValueError(f"a gate goes by {', '.join(INPUTS)}, found {', '.join(scaler.columns)}")
+        return cls(**arrays_of(numbers, ("coefficients", "width", "shrinkage")), scaler=scaler)
 
 
-def columns_of(context: np.ndarray | None) -> tuple[str, ...]:
-    return INPUTS + tuple(f"context_{k}" for k in range(0 if context is None else context.shape[1]))
-
-
-def gate_inputs(members: Sequence[Forecast], labels: Labels, context: np.ndarray | None) -> np.ndarray:
+def gate_inputs(members: Sequence[Forecast], labels: Labels) -> np.ndarray:
     """(B, N, F) what the gate goes by, not yet standardised; NaN where missing."""
     said = np.mean([member.volatility for member in members], axis=0)  # (B, N)
     past = arrived(np.asarray(labels.volatility, np.float64), labels.reach)
     apart = np.std([member.median for member in members], axis=0) / np.maximum(said, SMALLEST)
-    columns = [np.log(np.maximum(said, SMALLEST)), np.log(np.maximum(past, SMALLEST)), np.log1p(apart)]
-    if context is not None:
-        if context.ndim != 2 or len(context) != len(said):
-            raise UserError(f"context must be (B, K) with the {len(said)} rows of the forecasts, found {context.shape}")
-        columns += [np.broadcast_to(column[:, None], said.shape) for column in np.asarray(context, np.float64).T]
-    return np.stack(columns, axis=-1)
+    logs = np.log(np.maximum(said, SMALLEST)), np.log(np.maximum(past, SMALLEST)), np.log1p(apart)
+    return np.stack(logs, axis=-1)
 
 
 def standard(raw: np.ndarray, scaler: Scaler) -> np.ndarray:

@@ -20,16 +20,6 @@ from encoders.scores import SUREST
 SHARPEST, STRONGEST = 20.0, 5.0  # bounds of sharpness and biases, for rows on which one class never came
 
 
-def confidence(forecast: Forecast) -> np.ndarray:
-    """(B, N) the chance of the likeliest class: of calls at 60 %, 60 % come true once the direction is calibrated.
-
-    >>> said = Forecast(np.array([[[0.1, 0.3, 0.6]]]), np.zeros((1, 1, 3)), np.ones((1, 1)))
-    >>> confidence(said).tolist()
-    [[0.6]]
-    """
-    return forecast.direction.max(axis=-1)
-
-
 def taught_by(forecast: Forecast, labels: Labels, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(P, 3) what was said of the known pairs of `rows`, and (P,) the class that came."""
     at = known_pairs([forecast], labels, rows)

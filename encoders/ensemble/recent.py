@@ -40,8 +40,7 @@ class Recent(Follower):
     volatility: np.ndarray  # (N,)
 
     @classmethod
-    def fit(cls, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig,
-            context: np.ndarray | None) -> Recent:
+    def fit(cls, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig) -> Recent:
         units = Units.fit(labels, rows)
         blocks = time_blocks(rows, labels.reach, config.blocks)
         met = contest(members, labels, rows, units, ENOUGH)
@@ -57,7 +56,7 @@ class Recent(Follower):
         rates, shares = np.array(chosen).T
         return cls(rates, shares, units.forward, units.volatility)
 
-    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, context: np.ndarray | None
+    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray
               ) -> Recent:
         return self
 

@@ -89,8 +89,7 @@ class Weighted(Fitted):
     shrinkage: np.ndarray  # (3,)
 
     @classmethod
-    def fit(cls, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig,
-            context: np.ndarray | None) -> Weighted:
+    def fit(cls, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, config: FusionConfig) -> Weighted:
         units, blocks = Units.fit(labels, rows), time_blocks(rows, labels.reach, config.blocks)
         found = np.empty((len(HEADS), len(SHRINKAGES), len(blocks)))
         for b, block in enumerate(blocks):
@@ -101,14 +100,13 @@ class Weighted(Fitted):
                 for s, shrinkage in enumerate(SHRINKAGES):
                     found[h, s, b] = head.loss(head.pooled(drawn_back(best[h], shrinkage)))[0].mean()
         shrinkages = np.array([SHRINKAGES[plainest(losses)] for losses in found])
-        return cls(np.full((len(HEADS), len(members)), 1 / len(members)), shrinkages).refit(members, labels, rows,
-                                                                                            context)
+        return cls(np.full((len(HEADS), len(members)), 1 / len(members)), shrinkages).refit(members, labels, rows)
 
-    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray, context: np.ndarray | None
+    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray
               ) -> Weighted:
         taught = contest(members, labels, rows, Units.fit(labels, rows), ENOUGH)
         best = best_weights(taught, outcomes_of(taught, labels))
         return Weighted(drawn_back(best, self.shrinkage[:, None]), self.shrinkage)
 
-    def apply(self, members: Sequence[Forecast], labels: Labels, context: np.ndarray | None) -> Forecast:
+    def apply(self, members: Sequence[Forecast], labels: Labels) -> Forecast:
         return pool(members, Shares(*self.weights[:, :, None, None]))

@@ -59,7 +59,7 @@ class LiveFusion:
         stage: Any = self.stages[k]
         if news is not None:
             return stage.follow(said, news, self.reach, self.carried[k])
-        return stage.apply(said, labels, None) if k == 0 else stage.apply(said, labels)
+        return stage.apply(said, labels)
 
 
 def one_row(said: Said, row: int) -> Said:

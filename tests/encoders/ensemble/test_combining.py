@@ -34,7 +34,7 @@ def test_the_law_of_total_variance():
 
 def test_equal_is_the_mean_and_a_pool_at_equal_weights():
     members = [noise(50, seed) for seed in range(3)]
-    found, same = Equal().apply(members, None, None), pool(members, Shares(*np.full((3, 3, 1, 1), 1 / 3)))
+    found, same = Equal().apply(members, None), pool(members, Shares(*np.full((3, 3, 1, 1), 1 / 3)))
     np.testing.assert_array_equal(found.quantiles, mean(members).quantiles)
     for name in ("direction", "quantiles", "volatility", "epistemic", "aleatoric"):
         np.testing.assert_allclose(getattr(found, name), getattr(same, name), atol=1e-12)
@@ -43,7 +43,7 @@ def test_equal_is_the_mean_and_a_pool_at_equal_weights():
 def test_a_vote_counts_calls_and_splits_ties():
     calls = ([0.1, 0.2, 0.7], [0.0, 0.4, 0.6], [0.4, 0.2, 0.4])
     members = [Forecast(np.array([[call]]), np.zeros((1, 1, 3)), np.ones((1, 1))) for call in calls]
-    np.testing.assert_allclose(Vote().apply(members, None, None).direction[0, 0], np.array([1.5, 1.0, 3.5]) / 6)
+    np.testing.assert_allclose(Vote().apply(members, None).direction[0, 0], np.array([1.5, 1.0, 3.5]) / 6)
 
 
 def test_losses_are_those_of_the_scores():
@@ -70,10 +70,10 @@ def test_slopes_are_those_of_the_losses(name):
 def test_weights_leave_noise_for_the_one_who_knows():
     labels, signal = outcomes(2500)
     members = [noise(2500), knowing(signal)]
-    fitted = Weighted.fit(members, labels, ROWS, CONFIG, None)
+    fitted = Weighted.fit(members, labels, ROWS, CONFIG)
     assert (fitted.weights[:, 1] > 0.9).all()
     np.testing.assert_allclose(fitted.weights.sum(axis=1), 1)
-    found = fitted.apply(members, labels, None)
+    found = fitted.apply(members, labels)
     later, units = np.arange(2000, 2499), Units(np.ones(1), np.ones(1))
     assert losses(found, labels, later, units)["total"] < losses(mean(members), labels, later, units)["total"] - 0.1
 
@@ -82,7 +82,7 @@ def test_members_of_one_worth_are_drawn_back_to_equal_weights():
     labels, signal = outcomes(1500)
     rng = np.random.default_rng(3)
     members = [knowing(signal + rng.normal(scale=0.5, size=signal.shape), 0.9) for _ in range(4)]
-    found = Weighted.fit(members, labels, np.arange(1000), CONFIG, None)
+    found = Weighted.fit(members, labels, np.arange(1000), CONFIG)
     np.testing.assert_allclose(found.weights, 0.25, atol=0.03)
     assert found.shrinkage.max() == 1.0
 
@@ -114,10 +114,9 @@ def test_recent_changes_horses_when_they_tire():
     swap = (np.arange(rows) // 500 % 2 == 1)[:, None]
     other = noise(rows).median
     members = [knowing(np.where(swap, other, signal)), knowing(np.where(swap, signal, other))]
-    fitted = Recent.fit(members, labels, ROWS, CONFIG, None)
+    fitted = Recent.fit(members, labels, ROWS, CONFIG)
     assert (fitted.rate[:2] > 0).all()
-    recent, fixed = (one.apply(members, labels, None) for one in (fitted, Weighted.fit(members, labels, ROWS, CONFIG,
-                                                                                       None)))
+    recent, fixed = (one.apply(members, labels) for one in (fitted, Weighted.fit(members, labels, ROWS, CONFIG)))
     later, units = np.arange(2000, rows - 1), Units(np.ones(1), np.ones(1))
     assert losses(recent, labels, later, units)["total"] < losses(fixed, labels, later, units)["total"] - 0.1
 
@@ -127,8 +126,8 @@ def test_recent_goes_by_labels_up_to_t_minus_reach(reach):
     labels, signal = outcomes(600, assets=2, reach=reach)
     members = [knowing(signal), knowing(-signal)]
     fitted = Recent(np.ones(3), np.full(3, 0.01), np.ones(2), np.ones(2))
-    changed = (fitted.apply(members, with_label(labels, 20), None).direction
-               != fitted.apply(members, labels, None).direction)
+    changed = (fitted.apply(members, with_label(labels, 20)).direction
+               != fitted.apply(members, labels).direction)
     assert not changed[: 20 + reach].any()
     assert changed[20 + reach].any()
 
@@ -136,7 +135,7 @@ def test_recent_goes_by_labels_up_to_t_minus_reach(reach):
 def test_recent_begins_even_where_nothing_is_known():
     labels, signal = outcomes(100, reach=100)
     members = [knowing(signal), knowing(-signal)]
-    found = Recent(np.ones(3), np.full(3, 0.01), np.ones(1), np.ones(1)).apply(members, labels, None)
+    found = Recent(np.ones(3), np.full(3, 0.01), np.ones(1), np.ones(1)).apply(members, labels)
     np.testing.assert_allclose(found.quantiles, mean(members).quantiles, atol=1e-12)
 
 

@@ -23,7 +23,7 @@ def market(rows: int = 1200, assets: int = 2, reach: int = 4, warm_up: int = 30)
                "noisy": knowing(signal + rng.normal(size=signal.shape), 1.2, 2.0)}
     for part in (members["noisy"].direction, members["noisy"].quantiles, members["noisy"].volatility):
         part[:warm_up] = np.nan
-    return members, labels, rng.normal(size=(rows, 2))
+    return members, labels
 
 
 def test_the_tables_name_what_there_is():
@@ -34,12 +34,12 @@ def test_the_tables_name_what_there_is():
 
 @pytest.mark.parametrize("combiner", COMBINERS)
 def test_every_combiner_gives_a_whole_forecast_that_json_keeps_to_the_bit(combiner):
-    members, labels, context = market()
-    fusion = fit_fusion(members, labels, np.arange(50, 800), FusionConfig(combiner, **ALWAYS, memory=50), context)
-    found = fusion.apply(members, labels, context)
+    members, labels = market()
+    fusion = fit_fusion(members, labels, np.arange(50, 800), FusionConfig(combiner, **ALWAYS, memory=50))
+    found = fusion.apply(members, labels)
     again = Fusion.of(json.loads(json.dumps(fusion.plain(), allow_nan=False)))
     assert again.plain() == fusion.plain()
-    restored = again.apply(members, labels, context)
+    restored = again.apply(members, labels)
     for name in PARTS:
         part = getattr(found, name)
         assert np.isnan(part[:30]).all()
@@ -52,9 +52,9 @@ def test_every_combiner_gives_a_whole_forecast_that_json_keeps_to_the_bit(combin
 
 @pytest.mark.parametrize("combiner", ["recent", "gated"])
 def test_row_t_goes_by_labels_up_to_t_minus_reach(combiner):
-    members, labels, context = market()
-    fusion = fit_fusion(members, labels, np.arange(50, 700), FusionConfig(combiner, **ALWAYS, memory=50), context)
-    before, after = (fusion.apply(members, one, context) for one in (labels, with_label(labels, 900)))
+    members, labels = market()
+    fusion = fit_fusion(members, labels, np.arange(50, 700), FusionConfig(combiner, **ALWAYS, memory=50))
+    before, after = (fusion.apply(members, one) for one in (labels, with_label(labels, 900)))
     for name in PARTS:
         np.testing.assert_array_equal(getattr(before, name)[:904], getattr(after, name)[:904])
     assert (before.volatility[904] != after.volatility[904]).all()
@@ -62,26 +62,26 @@ def test_row_t_goes_by_labels_up_to_t_minus_reach(combiner):
 
 
 def test_fitting_looks_at_the_labels_of_its_rows_alone():
-    members, labels, context = market()
+    members, labels = market()
     config = FusionConfig("recent", **ALWAYS, memory=50)
     for outside in (20, 800):
-        one, other = (fit_fusion(members, some, np.arange(50, 800), config, context).plain()
+        one, other = (fit_fusion(members, some, np.arange(50, 800), config).plain()
                       for some in (labels, with_label(labels, outside)))
         assert one == other
-    assert fit_fusion(members, with_label(labels, 400), np.arange(50, 800), config, context).plain() != one
+    assert fit_fusion(members, with_label(labels, 400), np.arange(50, 800), config).plain() != one
 
 
 def test_outcomes_of_rows_that_taught_a_member_can_be_left_out():
-    members, labels, context = market()
-    fusion = fit_fusion(members, labels, np.arange(500, 900), FusionConfig("recent", **ALWAYS, memory=50), context)
-    before, after = (fusion.apply(members, one, context, since=500) for one in (labels, with_label(labels, 499)))
+    members, labels = market()
+    fusion = fit_fusion(members, labels, np.arange(500, 900), FusionConfig("recent", **ALWAYS, memory=50))
+    before, after = (fusion.apply(members, one, since=500) for one in (labels, with_label(labels, 499)))
     for name in PARTS:
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
 
 
 def test_auto_takes_what_the_rows_left_out_speak_for_and_keeps_the_scores():
-    members, labels, context = market(3000)
-    fusion = fit_fusion(members, labels, np.arange(50, 2000), FusionConfig(), context)
+    members, labels = market(3000)
+    fusion = fit_fusion(members, labels, np.arange(50, 2000), FusionConfig())
     assert {stage: list(scores) for stage, scores in fusion.scores.items()} == {
         stage: list(table) for stage, table in STAGES.items()}
     assert fusion.chosen["combiner"] in ("weights", "gated")
@@ -126,7 +126,7 @@ def test_the_plainest_gives_way_only_to_more_than_noise():
 
 
 def test_what_does_not_fit_is_refused():
-    members, labels, _ = market()
+    members, labels = market()
     config = FusionConfig("equal")
     fusion = fit_fusion(members, labels, np.arange(800), config)
     with pytest.raises(UserError, match="the fusion is of loud, blind, noisy, found forecasts of loud"):
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_a_broken_description_is_refused():
-    members, labels, _ = market()
+    members, labels = market()
     stored = fit_fusion(members, labels, np.arange(800), FusionConfig("equal")).plain()
     with pytest.raises(ValueError, match="no combiner"):
         Fusion.of({**stored, "stages": {**stored["stages"], "combiner": {"name": "os", "fitted": {}}}})
@@ -153,9 +153,9 @@ def test_a_broken_description_is_refused():
 
 
 def test_one_member_and_float32_forecasts_will_do():
-    members, labels, context = market()
+    members, labels = market()
     alone = members["loud"]
     alone = Forecast(*(part.astype(np.float32) for part in (alone.direction, alone.quantiles, alone.volatility)))
-    found = fit_fusion({"alone": alone}, labels, np.arange(800), FusionConfig(), context).apply(
-        {"alone": alone}, labels, context)
+    found = fit_fusion({"alone": alone}, labels, np.arange(800), FusionConfig()).apply(
+        {"alone": alone}, labels)
     np.testing.assert_array_equal(found.epistemic, 0)

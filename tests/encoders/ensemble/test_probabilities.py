@@ -4,7 +4,7 @@ from scipy.special import softmax
 
 from data.labels import Labels
 from encoders.ensemble.contest import Units, losses
-from encoders.ensemble.probabilities import BiasedTemperature, Isotonic, Temperature, confidence, rising
+from encoders.ensemble.probabilities import BiasedTemperature, Isotonic, Temperature, rising
 from encoders.forecast import Forecast
 from encoders.scores import Pairs, calibration, calibration_error
 from tests.encoders.ensemble.members import CONFIG, knowing, outcomes, sharpened
@@ -45,7 +45,6 @@ def test_an_overconfident_member_is_mended_on_later_rows(said, kind):
     assert gap(loud, labels) > 0.1
     assert gap(mended, labels) < 0.035
     np.testing.assert_allclose(mended.direction.sum(axis=-1), 1, atol=1e-12)
-    np.testing.assert_array_equal(confidence(mended), mended.direction.max(axis=-1))
 
 
 def test_wrong_base_rates_need_biases(said):
