@@ -13,7 +13,7 @@ demo: $(STAMP)
 	$(BIN)/python scripts/train_agent.py --algo ppo --encoder transformer
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff check .

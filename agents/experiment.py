@@ -95,8 +95,8 @@ class ExperimentConfig(Choice):
             raise UserError("env.risk.kelly and env.risk.confidence size by forecasts that only code can give an "
                             "environment so far (outlook=): leave them out of a training run")
         if self.agent.finetune and self.pretrain.context == "stream":
-            raise UserError("agent.finetune reads windows, and a stream was asked for: leave out --pretrain.context "
-                            "stream, or leave finetune out")
+            raise UserError("agent.finetune reads windows, and a stream is asked for (by a flag or by the encoder's "
+                            "preset): set --pretrain.context window, or leave finetune out")
         if self.agent.finetune and self.encoder == "none":
             raise UserError("agent.finetune needs an encoder to train on: choose one with --encoder")
         if self.encoder not in ("none", self.net.name):
@@ -156,8 +156,11 @@ def load_as(cls: type[Experiment], argv: Sequence[str]) -> Experiment:
     """`load_experiment` for a script that adds sections of its own."""
     named = known_flags(Choice, argv).config
     file: dict[str, Any] = read_yaml(named) if named else {}
+    if named and (named.parent / "run.json").exists():
+        file.pop("name", None)  # another run with that run's settings, which stays as it is
     choices = {f.name for f in fields(Choice)}
-    chosen = known_flags(Choice, [*flags({k: v for k, v in file.items() if k in choices}), *argv])
+    chosen = known_flags(Choice, ["--encoder", cls.encoder, *flags({k: v for k, v in file.items() if k in choices}),
+                                  *argv])
     settings: dict[str, Any] = {
         "data": preset("data", chosen.preset if chosen.market == "bundled" else chosen.market),
         "env": preset("env", chosen.preset),

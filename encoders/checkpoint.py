@@ -118,7 +118,7 @@ class Checkpoint:
                             "again") from None
         try:
             checkpoint = cls._from_settings(stored, weights)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{folder / SETTINGS} is not complete ({type(error).__name__}: {error}); delete the folder "
                             "and pretrain again") from None
         checkpoint._check_weights(folder)
@@ -127,6 +127,8 @@ class Checkpoint:
     @classmethod
     def _from_settings(cls, stored: dict[str, Any], weights: dict[str, Tensor]) -> Checkpoint:
         columns = tuple(stored["columns"])
+        if stored["context"] not in ("window", "stream") or type(stored["window"]) is not int or stored["window"] < 1:
+            raise ValueError(f"no checkpoint embeds a {stored['context']!r} of {stored['window']!r} bars")
         return cls(
             encoder=EncoderConfig(**tuples(stored["encoder"])), columns=columns, scaler=Scaler.of(stored["scaler"]),
             window=stored["window"], reach=stored["reach"], levels=tuple(stored["levels"]),

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from data.market import Market
 from encoders.batches import Windows
-from encoders.checkpoint import Checkpoint
+from encoders.checkpoint import AGAIN, Checkpoint
+from encoders.fitting import check_columns
 from encoders.forecast import Forecast
 from encoders.layers import drop_always
 from encoders.model import ForecastModel
@@ -46,6 +47,7 @@ def embed(checkpoint: Checkpoint, market: Market, device: torch.device | str = "
     With a `cache` folder the result is stored under the fingerprints of weights and market, and read next time.
     With a number `thinned` the dropout stays on, seeded by it, and nothing is stored.
     """
+    check_columns(checkpoint, market, "checkpoint", AGAIN)
     path = cache and thinned is None and cache / f"embeddings-{checkpoint.fingerprint}-{market.fingerprint}.npz"
     stored = path and _read(path)
     if stored:

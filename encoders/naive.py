@@ -14,8 +14,9 @@ import numpy as np
 
 from data.labels import DOWN, UP, LabelConfig, Labels
 from data.market import Market
+from data.returns import returns_of
 from encoders.forecast import LEVELS, Forecast, Forecaster
-from encoders.naive_lessons import Lessons, check_assets, returns_of, spoken
+from encoders.naive_lessons import Lessons, check_assets, spoken
 from encoders.naive_volatility import EwmaVolatility, HarVolatility, LastVolatility, VolatilityRule
 
 HAIR = 1e-6

@@ -11,7 +11,8 @@ import numpy as np
 
 from configs.errors import UserError
 from data.labels import UNKNOWN, LabelConfig, Labels
-from data.market import CLOSE, Market
+from data.market import Market
+from data.returns import returns_of
 from data.segments import covered
 from encoders.forecast import Forecast
 
@@ -54,19 +55,6 @@ class Lessons:
         direction = np.where(True if where is None else where, self.direction, UNKNOWN)
         counts = np.array([np.bincount(part[part != UNKNOWN], minlength=3) + 1.0 for part in self.each(direction)])
         return counts / counts.sum(axis=1, keepdims=True)
-
-
-def returns_of(market: Market) -> np.ndarray:
-    """(T, N) log return of each bar; NaN where the bar before is missing, too long ago, or another market's."""
-    close = market.prices[:, :, CLOSE]
-    bar = np.timedelta64(round(365 * 24 * 3600 * 1_000_000 / market.bars_per_year), "us")
-    follows = np.append(False, np.diff(market.time) < 1.5 * bar)  # years of 365 or 366 days, and no bar left out
-    for start, stop in market.segments:
-        follows[start + 1 : stop] = True  # a segment may pass short gaps over, and its labels take them for a bar
-    follows[[part.start for part in market.parts]] = False
-    found = np.full(close.shape, np.nan)
-    found[1:] = np.diff(np.log(close), axis=0)
-    return np.where(follows[:, None], found, np.nan)
 
 
 def spoken(market: Market, direction: np.ndarray, quantiles: np.ndarray, volatility: np.ndarray) -> Forecast:

@@ -12,8 +12,9 @@ import numpy as np
 from scipy.signal import lfilter
 
 from data.market import Market
+from data.returns import returns_of
 from encoders.forecast import LEVELS, Forecast
-from encoders.naive_lessons import Lessons, check_assets, returns_of, spoken
+from encoders.naive_lessons import Lessons, check_assets, spoken
 from encoders.scores import FLOOR, qlike_loss
 
 LAMBDAS = (0.8, 0.9, 0.94, 0.97, 0.985, 0.993, 0.997)
@@ -72,7 +73,7 @@ class VolatilityRule(ABC):
 
     def _borders(self, squares: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """(T, N) log returns below which down and above which up begins, as in `data.labels`."""
-        usual = np.concatenate([trailing(part, self.config.volatility_window) for part in squares]) * self.usual
+        usual = np.concatenate([trailing_mean(part, self.config.volatility_window) for part in squares]) * self.usual
         if self.config.threshold is not None:
             low, high = np.log1p(-self.config.threshold), np.log1p(self.config.threshold)
             return np.full_like(usual, low), np.full_like(usual, high)
@@ -87,7 +88,7 @@ class LastVolatility(VolatilityRule):
         self.bars = lessons.config.volatility_bars
 
     def variance(self, squares: np.ndarray) -> np.ndarray:
-        return trailing(squares, self.bars)
+        return trailing_mean(squares, self.bars)
 
 
 class EwmaVolatility(VolatilityRule):
@@ -152,16 +153,16 @@ class HarVolatility(VolatilityRule):
                               key=lambda fitted: float(qlike_loss(came, fitted.said(past), FLOOR).mean()))
 
     def past(self, squares: np.ndarray) -> np.ndarray:
-        return np.stack([trailing(squares, bars) for bars in self.bars], axis=-1)  # (T, N, K)
+        return np.stack([trailing_mean(squares, bars) for bars in self.bars], axis=-1)  # (T, N, K)
 
     def variance(self, squares: np.ndarray) -> np.ndarray:
         return self.regression.said(self.past(squares))
 
 
-def trailing(squares: np.ndarray, bars: int) -> np.ndarray:
+def trailing_mean(squares: np.ndarray, bars: int) -> np.ndarray:
     """(T, N) mean of the last `bars` rows, as if every row before the first were 1.
 
-    >>> trailing(np.array([[3.0], [5.0], [1.0]]), 2).ravel().tolist()
+    >>> trailing_mean(np.array([[3.0], [5.0], [1.0]]), 2).ravel().tolist()
     [2.0, 4.0, 3.0]
     """
     total = np.cumsum(np.concatenate([np.ones((bars, squares.shape[1])), squares]), axis=0)

@@ -18,9 +18,9 @@ HEAD = """# Encoders
 
 Made by `python scripts/list_encoders.py --out docs/encoders.md`; the table itself is `ENCODERS` in
 `encoders/__init__.py`. *Causal*: what is found at a bar depends on no later bar, even inside the window. *Stateful*: a
-state is carried from bar to bar, so live use costs one bar, not a window. *Small* and *full* count the weights of the
-presets `configs/encoder/<name>.<size>.yaml`, heads included, at the bundled market's {features} features; the number
-of assets changes nothing.
+state can be carried from bar to bar, so that live use of one trained with `--pretrain.context stream` costs one bar,
+not a window. *Small* and *full* count the weights of the presets `configs/encoder/<name>.<size>.yaml`, heads included,
+at the bundled market's {features} features; the number of assets changes nothing.
 """
 
 FURTHER = """

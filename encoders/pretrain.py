@@ -43,7 +43,7 @@ from encoders.training.masked import warm_start
 from encoders.training.monitor import Monitor
 from encoders.training.objective import Objective, hurt
 from encoders.training.schedules import between, calmest, momentum, rate, set_dropout, set_rate, stage_share, stages_end
-from encoders.training.state import Progress, batch_begun_with, load_training, save_training
+from encoders.training.state import MASKED, Progress, batch_begun_with, load_training, save_training
 
 
 def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, window: int, encoder_config: EncoderConfig,
@@ -70,7 +70,9 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
         loss = ForecastLoss(config.label_smoothing, config.focal)
         objective = Objective(model, loss, wants_bf16(config.precision, device), config.context == "stream").to(device)
         feed = make_feed(objective, market, windows, targets, train_rows, window, config, device, ranks)
-        begun = state and batch_begun_with(state)
+        begun, warmed = (batch_begun_with(folder) for folder in (state, state / MASKED)) if state else (0, 0)
+        if config.context == "window":
+            begun = begun or warmed
         batch = ranks.least(begun or config.at_once or fitted_batch(objective, feed, train_rows, device))
         exam = Exam(objective, feed, windows, targets, market, valid_rows, batch)
         optimiser = make_optimiser(objective, config)
@@ -82,8 +84,8 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
             done, best_weights = resumed
         else:
             if config.masked_epochs:
-                warm_start(model.encoder, windows, train_rows, config, config.batch or batch, seed, ranks,
-                           progress, state)
+                many = batch if config.context == "window" else config.batch
+                warm_start(model.encoder, windows, train_rows, config, many, seed, ranks, progress, state)
                 average.restart()
             base = ranks.agreed(exam(model))  # the heads still say the base rates
             done, best_weights = Progress(batch, base=base, best=base), average.copy()

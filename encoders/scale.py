@@ -14,7 +14,7 @@ import numpy as np
 
 from data.labels import UNKNOWN, Labels
 from data.market import Market
-from encoders.naive_lessons import returns_of
+from data.returns import returns_of
 
 DAYS = (0.25, 1.0, 7.0, 30.0)  # of trailing variance that the rule looks at
 ENOUGH = 10  # lengths of a window that training rows must hold for it to be of use

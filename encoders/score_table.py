@@ -19,7 +19,7 @@ from configs.registry import check_name
 from data.bootstrap import BootstrapConfig, interval, stationary_indices
 from data.labels import UNKNOWN, Labels
 from encoders.forecast import LEVELS, Forecast
-from encoders.scores import SCORES, Measure, Pairs, Score, rank_moments
+from encoders.scores import SCORES, UPWARDS, Measure, Pairs, Score, rank_moments
 
 FEWEST_BLOCKS = 2  # fewer are one block gone round, and every history is nearly the same
 ENOUGH_BLOCKS = 20  # with fewer, intervals hold the truth clearly less often than they say
@@ -56,6 +56,11 @@ class ScoreTable:
         others = [name for name in self.forecasts if name != baseline]
         return pd.DataFrame([self._score(self._of(name, score) - base) for name in others], self._index(others),
                             Score._fields)
+
+    def best_at(self, score: str, forecasts: Sequence[str]) -> str:
+        """Whose score is best; the first of equals."""
+        sign = -1 if self.measures[score].better == UPWARDS else 1
+        return min(forecasts, key=lambda name: sign * self.score(name, score).value)
 
     def recovered(self, naive: str, model: str, best: str, score: str = "log_loss") -> Score:
         """(naive - model) / (naive - best): 0 is no better than naive, 1 as good as can be.
@@ -142,19 +147,6 @@ def score_table(forecasts: Mapping[str, Forecast], labels: Labels, rows: np.ndar
     totals = in_histories(np.concatenate(parts, axis=1), config).reshape(-1, len(forecasts), ends[-1])
     found = np.stack([measure.value(totals[..., columns[measure.sums]]) for measure in measures.values()], axis=-1)
     return ScoreTable(tuple(forecasts), measures, found, config, len(borders), dropped, levels)
-
-
-def score(forecast: Forecast, labels: Labels, rows: np.ndarray, config: BootstrapConfig, block: float | None = None,
-          levels: tuple[float, ...] = LEVELS, assets: Sequence[str] = ()) -> dict[str, Score]:
-    """Every score of one forecast: `score_table` of it alone.
-
-    >>> labels = Labels(np.array([[2], [0]]), np.array([[0.1], [-0.1]]), np.full((2, 1), 0.1), reach=1)
-    >>> even = Forecast(np.full((2, 1, 3), 1 / 3), np.zeros((2, 1, 3)), np.full((2, 1), 0.1))
-    >>> score(even, labels, np.arange(2), BootstrapConfig(draws=100), block=1)["brier"].value
-    0.6666666666666667
-    """
-    table = score_table({"": forecast}, labels, rows, config, block, levels, assets)
-    return {name: table.score("", name) for name in table.measures}
 
 
 def scored_pairs(forecasts: Mapping[str, Forecast], labels: Labels, rows: np.ndarray, levels: tuple[float, ...]

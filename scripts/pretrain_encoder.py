@@ -29,7 +29,8 @@ def main() -> None:
     from encoders.training.hardware import is_first
 
     device = pick_device(config.device)
-    config = replace(config, name=config.name or f"{config.encoder}-seed{config.seed}")
+    market = "" if config.market == "bundled" else f"-{config.market}"
+    config = replace(config, name=config.name or f"{config.encoder}{market}-seed{config.seed}")
     dataset = load_dataset(config.data, config.cache / "features")
     run = Run(config.folder, config, config.seed) if is_first() else None
     checkpoint = net_of(config, dataset, config.encoder, config.seed, device)

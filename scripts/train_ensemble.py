@@ -13,16 +13,20 @@ from dataclasses import dataclass, replace
 from agents.experiment import ExperimentConfig, ensemble_of, load_as
 from configs.errors import UserError, run_script
 from configs.run import Run
+from encoders.config import EncoderConfig
 
 
 @dataclass(frozen=True)
 class EnsembleExperiment(ExperimentConfig):
     """Train the supervised ensemble and score it; settings of agents and environment have no part in it."""
 
+    encoder: str = "none"
+    """the one member that --net settings are for; none: all are as their presets have them"""
+
 
 def main() -> None:
-    config = load_as(EnsembleExperiment, ["--encoder", "none", *sys.argv[1:]])
-    if config.encoder == "none" and any(word.startswith("--net.") for word in sys.argv):
+    config = load_as(EnsembleExperiment, sys.argv[1:])
+    if config.encoder == "none" and config.net != EncoderConfig():
         raise UserError("--net sets the one encoder that --encoder names: name it, or take another --preset for all")
     if not config.ensemble.members:
         raise UserError("nothing to train: name members with --ensemble.members lstm forest")

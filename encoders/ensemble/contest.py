@@ -15,13 +15,15 @@ import numpy as np
 
 from configs.errors import UserError
 from data.labels import UNKNOWN, Labels
+from encoders.batches import spread_rows
 from encoders.ensemble.fitted import Fitted
 from encoders.forecast import LEVELS, Forecast
 from encoders.scores import FLOOR, SUREST
 
 HEADS = ("direction", "quantiles", "volatility")
 ENOUGH = 10_000
-"""pairs that weights are sought on: of more, every k-th row is taken, whose neighbours' labels say almost the same"""
+"""pairs that weights are sought on: of more, rows are taken from equal stretches, since neighbours' labels say almost
+the same"""
 
 Loss = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -92,7 +94,7 @@ def contest(members: Sequence[Forecast], labels: Labels, rows: np.ndarray, units
             ) -> Contest:
     """The known pairs of `rows`, or of so many of these that the pairs are at most `enough`."""
     if enough is not None:
-        rows = rows[:: max(1, -(-len(rows) * labels.forward.shape[1] // enough))]
+        rows = spread_rows(rows, max(enough // labels.forward.shape[1], 1))
     row, asset = known_pairs(members, labels, rows)
     if len(row) == 0:
         raise UserError(f"none of the {len(rows)} rows to fuse on has both labels and a forecast of every member; "

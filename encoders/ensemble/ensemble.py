@@ -22,7 +22,7 @@ from encoders.forecast import Forecast
 from encoders.trees.model import TreeForecaster
 from encoders.trees.store import load_trees, save_trees
 
-FORMAT = 1  # of the JSON; raise it when the meaning of a key changes
+FORMAT = 2  # of the JSON; raise it when the meaning of a key changes
 SETTINGS = "ensemble.json"
 
 Member = Nets | TreeForecaster
@@ -56,17 +56,19 @@ class Ensemble:
                 fitted.check_fits(market, scaler, window)
 
     def save(self, path: Path | str) -> Path:
-        """Write the folder; the settings come last, so that half a save is never taken for an ensemble."""
+        """Write the folder. The settings come last and name the members' fingerprints: half a save, or members of
+        another ensemble, are never taken for this one."""
         folder = Path(path)
         described: dict[str, Any] = {}
         for name, member in self.members.items():
             if isinstance(member, Nets):
                 for number, checkpoint in enumerate(member.checkpoints):
                     checkpoint.save(folder / name / str(number))
-                described[name] = {"nets": len(member.checkpoints), "passes": member.passes}
+                described[name] = {"nets": [checkpoint.fingerprint for checkpoint in member.checkpoints],
+                                   "passes": member.passes}
             else:
                 save_trees(member, folder / name)
-                described[name] = {"trees": member.config.name}
+                described[name] = {"trees": member.fingerprint}
         write_json(folder / SETTINGS, {"format": FORMAT, "members": described, "fusion": self.fusion.plain(),
                                        "labels": plain(self.labels), "since": self.since})
         return folder
@@ -91,10 +93,17 @@ class Ensemble:
                 if not name.isidentifier():  # it names a folder, which must be inside this one
                     raise ValueError(f"{name!r} is no member's name")
                 if "trees" in described:
-                    members[name] = load_trees(folder / name)
+                    trees = load_trees(folder / name)
+                    found, wanted = [trees.fingerprint], [described["trees"]]
+                    members[name] = trees
                 else:
-                    nets = tuple(Checkpoint.load(folder / name / str(number)) for number in range(described["nets"]))
+                    wanted = described["nets"]
+                    nets = tuple(Checkpoint.load(folder / name / str(number)) for number in range(len(wanted)))
+                    found = [checkpoint.fingerprint for checkpoint in nets]
                     members[name] = Nets(nets, described["passes"], device, cache)
+                if found != wanted:
+                    raise UserError(f"{folder / name} is not the member that {SETTINGS} was written for; train the "
+                                    "ensemble again")
             return cls(members, Fusion.of(stored["fusion"]), LabelConfig(**stored["labels"]), stored["since"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{folder / SETTINGS} is not complete ({type(error).__name__}: {error}); train the "

@@ -11,6 +11,7 @@ move it by what the market happened to do on those rows is a bet on the trend go
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -103,17 +104,23 @@ class AdaptiveMargins(Follower):
                 seeds[n, q] = np.resize(known[::-1], config.memory)[::-1]
         return cls(seeds)
 
+    @cached_property
+    def spreads(self) -> np.ndarray:
+        """(N, Q) of the seeds: what losses are measured in."""
+        return self.seeds.std(axis=-1)
+
     def news(self, forecast: Forecast, labels: Labels) -> np.ndarray:
         return scores_of(forecast, labels)
 
     def follow(self, forecast: Forecast, news: np.ndarray, reach: int, carried: dict[str, Any]) -> Forecast:
         margins = np.zeros(news.shape)  # (B, N, Q)
         for n, q in np.ndindex(news.shape[1:]):
-            spread = self.seeds[n, q].std()
+            spread = float(self.spreads[n, q])
             if TAILS[q] and spread > 0:
-                miss = float(MISSES[q])
-                so_far = carried.setdefault(f"{n} {q}", Margins.begun(self.seeds[n, q], miss, len(STEPS), reach))
+                miss, key = float(MISSES[q]), f"{n} {q}"
+                if key not in carried:
+                    carried[key] = Margins.begun(self.seeds[n, q], miss, len(STEPS), reach)
                 margins[:, n, q] = conformal_margins(
                     np.ascontiguousarray(news[:, n, q]), reach, self.seeds[n, q], miss, np.array(STEPS) / reach,
-                    RATE / reach / spread, SHARE / reach, so_far)
+                    RATE / reach / spread, SHARE / reach, carried[key])
         return widened(forecast, margins)

@@ -23,15 +23,15 @@ BEST = "best possible"
 IGNORANT = "base rates"
 RECOVERED = ("log_loss", "side_loss", "pinball", "qlike")
 """losses of which it is told how much of the way from ignorance to the best possible was gone"""
-BASELINES = {"log_loss": "base rates", "hit_rate": "reversed sign", "pinball": "har volatility",
-             "qlike": "har volatility"}
-"""the strongest naive forecast of each, which differences are taken to"""
+COMPARED = ("log_loss", "hit_rate", "pinball", "qlike")
+"""scores of which differences are shown, to the naive forecast that is best at each on the very rows that are scored"""
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
     scores: ScoreTable
-    forecasters: tuple[str, ...]  # members and ensemble: neither naive nor the best possible
+    forecasters: tuple[str, ...]  # members and ensemble
+    naive: tuple[str, ...]
     spans: str  # which rows were scored
 
     def markdown(self) -> str:
@@ -41,9 +41,10 @@ class Report:
         return "\n".join(parts) + "\n"
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """By title: differences to the strongest naive forecasts, and shares of what could be known."""
+        """By title: differences to the strongest naive forecast of each score, and shares of what could be known."""
         columns = {}
-        for score, baseline in BASELINES.items():
+        for score in COMPARED:
+            baseline = self.scores.best_at(score, self.naive)
             found, style = self.scores.differences(score, baseline), self.scores.measures[score].style
             columns[f"{score} minus {baseline}"] = {name: written(Score(*found.loc[name]), style)
                                                     for name in self.forecasters}
@@ -80,7 +81,7 @@ def report(config: DataConfig, dataset: Dataset, forecasts: Mapping[str, Forecas
     scores = score_table(everyone, labels, rows, bootstrap,
                          assets=market.assets if len(market.assets) > 1 else ())
     first, last = (str(market.time[row])[:16] for row in (rows[0], rows[-1]))
-    return Report(scores, tuple(forecasts), f"Rows {rows[0]} to {rows[-1]} ({first} to {last} UTC); "
+    return Report(scores, tuple(forecasts), tuple(naive), f"Rows {rows[0]} to {rows[-1]} ({first} to {last} UTC); "
                   f"trained on rows {train[0]} to {train[-1]}.")
 
 

@@ -7,7 +7,8 @@ import torch
 
 from configs.errors import UserError
 from data.labels import make_labels
-from data.market import Market
+from data.market import VOLUME, Market
+from data.returns import adjoin
 from encoders.ensemble.ensemble import Ensemble, Member
 from encoders.ensemble.nets import Nets
 from encoders.ensemble.online import only
@@ -56,18 +57,19 @@ class LiveEnsemble:
                 reader.after(bars)
 
     def after(self, time: np.datetime64, features: np.ndarray | None, prices: np.ndarray,
-              absent: np.ndarray | None = None, gap: bool = False) -> Forecast | None:
+              absent: np.ndarray | None = None, gap: bool | None = None) -> Forecast | None:
         """The forecast (1, N, ...) on a bar that has closed, or None before the members' windows are full.
 
         features (N, F), prices (N, 5) and absent (N,) are a row of a `Market`'s. A bar without features lies outside
-        every segment; after it, and with `gap`, everything but the track record begins anew.
+        every segment; after it, and with `gap`, everything but the track record begins anew. Bars that are missing are
+        refused unless the caller says what they are: a gap, or, with False, a hole that a segment passes over.
         """
-        self._check(time, features, prices)
+        self._check(time, features, prices, absent, gap)
+        self.past.add(time, prices, absent, inside=features is not None, gap=bool(gap))
         if gap or features is None:
             self.fusion.forget()
             for reader in self._all():
                 reader.forget()
-        self.past.add(time, prices, absent, inside=features is not None, gap=gap)
         if features is None:
             return None
         bar = torch.from_numpy(np.ascontiguousarray(features, np.float32))[None]  # (1, N, F)
@@ -96,12 +98,24 @@ class LiveEnsemble:
     def _all(self) -> list[Reader]:
         return [reader for readers in self.members.values() for reader in readers]
 
-    def _check(self, time: np.datetime64, features: np.ndarray | None, prices: np.ndarray) -> None:
+    def _check(self, time: np.datetime64, features: np.ndarray | None, prices: np.ndarray, absent: np.ndarray | None,
+               gap: bool | None) -> None:
         before = self.past.market.time[-1:]
         if not (time > before).all():
             raise UserError(f"bars must come in order: {time} does not come after {before[0]}")
-        if prices.shape != (self.assets, 5):
-            raise UserError(f"a bar has prices {(self.assets, 5)}, found {prices.shape}")
+        whole = not len(before) or adjoin(np.append(before, time), self.past.market.bars_per_year).all()
+        if gap is None and features is not None and self.past.open and not whole:
+            raise UserError(f"bars are missing between {before[0]} and {time}: give them first, or say gap=True, which "
+                            "begins new windows")
+        missing = np.zeros(self.assets, bool) if absent is None else absent
+        if prices.shape != (self.assets, 5) or missing.shape != (self.assets,):
+            raise UserError(f"a bar has prices {(self.assets, 5)} and absent {(self.assets,)}, found {prices.shape} "
+                            f"and {missing.shape}")
+        there = np.isfinite(prices).all(axis=1) & (prices[:, :VOLUME] > 0).all(axis=1)
+        if not np.where(missing, np.isnan(prices).all(axis=1), there).all():
+            asset = int(np.argmin(np.where(missing, np.isnan(prices).all(axis=1), there)))
+            raise UserError(f"the prices of asset {asset} at {time} are {prices[asset]}: they must be positive and "
+                            "finite, or all NaN where it is said to be absent")
         if features is None:
             return
         if features.shape != (self.assets, self.width):
@@ -111,3 +125,5 @@ class LiveEnsemble:
             asset, column = (int(place) for place in np.argwhere(~np.isfinite(features))[0])
             raise UserError(f"feature {column} of asset {asset} is {features[asset, column]} at {time}: mend the "
                             "source, or leave the features of this bar out, which begins a new window")
+        if features[missing].any():
+            raise UserError(f"an asset that is absent at {time} has features: they must be zeros")

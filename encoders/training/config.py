@@ -34,10 +34,10 @@ class PretrainConfig:
     carried: int = 8
     """such chunks that follow one another with the state carried on, until it begins anew (stream)"""
     pieces: int = 8
-    """stretches of so many chunks that are read side by side in a step (stream); 0 as for the batch"""
+    """runs of `carried` chunks that are read side by side in a step, what `batch` is to windows (stream); 0: as many as
+    the memory can hold, which differs from machine to machine, and the weights with it"""
     batch: int = 128
-    """windows per step; 0: as many as the memory can hold, which differs from machine to machine, and the weights with
-    it"""
+    """windows per step, in a stream those of its masked passes; 0: as many as the memory can hold (window)"""
     accumulate: int = 1
     """batches whose gradients are added up before a step"""
     lr: float = 1e-3
@@ -91,6 +91,9 @@ class PretrainConfig:
         for field in ("warmup", "label_smoothing", "average", "masked_share"):
             if not 0 <= getattr(self, field) < 1:
                 raise UserError(f"pretrain {field} must be at least 0 and below 1, found {getattr(self, field)}")
+        if self.context == "stream" and self.masked_epochs and not self.batch:
+            raise UserError("pretrain batch 0 is fitted to what labelled windows take, of which a stream has none: say "
+                            "how many windows a masked pass reads per step")
         if not all(0 < share <= 1 for share in self.curriculum):
             raise UserError(f"pretrain curriculum holds shares above 0 and up to 1, found {self.curriculum}")
         if self.dropout is not None and not all(0 <= share < 1 for share in self.dropout):

@@ -38,11 +38,9 @@ class Progress:
 
 def batch_begun_with(folder: Path) -> int:
     """The size of batches that a training which was killed had begun with; 0 where none was."""
-    for path in (folder / FILE, folder / MASKED / FILE):
-        if path.exists():
-            with contextlib.suppress(safetensors.SafetensorError, ValueError, KeyError), \
-                    safetensors.safe_open(path, framework="pt") as stored:
-                return int(json.loads(stored.metadata()["progress"])["batch"])
+    with contextlib.suppress(OSError, safetensors.SafetensorError, ValueError, KeyError), \
+            safetensors.safe_open(folder / FILE, framework="pt") as stored:
+        return int(json.loads(stored.metadata()["progress"])["batch"])
     return 0
 
 

@@ -55,13 +55,14 @@ def begun(dataset, config, context: Context, seed: int):
 
     torch.manual_seed(seed)
     settings = replace(parse(PretrainConfig, [], preset("pretrain", "small")), context=context, batch=BATCH,
-                       rows_per_epoch=PASS, epochs=PASSES, schedule="constant")  # as the plain loop's
+                       rows_per_epoch=PASS, epochs=PASSES, schedule="constant", warmup=0.0)  # as the plain loop's
     device = torch.device("cpu")
     market, labels = dataset.market, dataset.labels
     rows, unseen = (labelled_rows(market, labels, WINDOW, span) for span in (dataset.split.train, dataset.split.valid))
     scale = TargetScale.fit(market, labels, rows)
     windows, targets = Windows(market, WINDOW, device), LabelTable(market, labels, scale, device)
     model = ForecastModel.build(len(market.columns), config, scale)
+    model.encoder.prepare(market, rows)
     model.heads.start_at(targets(rows))
     objective = Objective(model, ForecastLoss(), bf16=False, stream=context == "stream")
     feed = make_feed(objective, market, windows, targets, rows, WINDOW, settings, device, Ranks())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from configs.errors import UserError
 from encoders import ENCODERS
 from encoders.checkpoint import Checkpoint
 from encoders.embed import Embeddings, embed
@@ -29,6 +30,12 @@ def test_every_decision_row_and_no_other(checkpoint: Checkpoint, pieces: Pieces)
     assert np.isfinite(found.values[inside]).all()
     assert np.isnan(found.values[~inside]).all()
     assert (found.forecast.known == inside).all()
+
+
+def test_other_columns_are_refused(checkpoint: Checkpoint, pieces: Pieces) -> None:
+    turned = dataclasses.replace(pieces.market, columns=pieces.market.columns[::-1])
+    with pytest.raises(UserError, match="the same names in another order"):
+        embed(checkpoint, turned)
 
 
 def test_one_row_is_its_window_encoded(checkpoint: Checkpoint, pieces: Pieces) -> None:

@@ -219,6 +219,15 @@ def test_refusals() -> None:
         live.after(time, features[:, :3], prices)
     with pytest.raises(UserError, match="feature 2 of asset 1 is nan"):
         live.after(time, np.where(np.arange(8).reshape(2, 4) == 6, np.nan, features), prices)
+    with pytest.raises(UserError, match=r"missing between 2020-01-17T16\S+ and 2020-01-17T18\S+: give them first"):
+        live.after(MARKET.time[401], features, prices)
+    with pytest.raises(UserError, match=r"prices of asset 1 at .* or all NaN where it is said to be absent"):
+        live.after(time, features, np.where(np.arange(2)[:, None] == 1, np.nan, prices))
+    with pytest.raises(UserError, match=r"absent at .* has features: they must be zeros"):
+        live.after(time, features, np.where(np.arange(2)[:, None] == 1, np.nan, prices), np.array([False, True]))
+    assert live.after(time, features, prices) is not None, "what was refused has changed nothing"
+    assert live.after(MARKET.time[402], features, prices, gap=False) is not None
+    assert live.after(MARKET.time[404], features, prices, gap=True) is None
     thinned = {**ensemble.members, "gru": dataclasses.replace(ensemble.members["gru"], passes=2)}
     with pytest.raises(UserError, match="gru cannot decide live: it was trained to be asked 2 times"):
         LiveEnsemble(dataclasses.replace(ensemble, members=thinned), MARKET.slice(slice(0, 400)))

@@ -11,10 +11,11 @@ from configs.errors import UserError
 from data.bootstrap import BootstrapConfig
 from data.labels import DOWN, FLAT, UP, LabelConfig, Labels, make_labels
 from data.market import Market, hourly_times
+from data.returns import returns_of
 from encoders.forecast import Forecast
 from encoders.naive import NAIVE, calling, fit_naive
-from encoders.naive_lessons import Lessons, returns_of
-from encoders.naive_volatility import EwmaVolatility, HarVolatility, LastVolatility, Regression, smoothed, trailing
+from encoders.naive_lessons import Lessons
+from encoders.naive_volatility import EwmaVolatility, HarVolatility, LastVolatility, Regression, smoothed, trailing_mean
 from encoders.score_table import ScoreTable, score_table
 
 SHORT = LabelConfig(horizon=4, volatility_window=24)
@@ -278,7 +279,7 @@ def test_days_are_counted_by_the_market_and_short_labels_have_their_own_length()
 def test_the_trailing_mean_starts_from_what_is_usual():
     squares = np.random.default_rng(0).random((50, 2))
     padded = np.concatenate([np.ones((7, 2)), squares])
-    np.testing.assert_allclose(trailing(squares, 7), [padded[t + 1 : t + 8].mean(axis=0) for t in range(50)])
+    np.testing.assert_allclose(trailing_mean(squares, 7), [padded[t + 1 : t + 8].mean(axis=0) for t in range(50)])
     plain = np.ones(2)
     for square, found in zip(squares, smoothed(squares, 0.9)):
         plain = 0.9 * plain + 0.1 * square

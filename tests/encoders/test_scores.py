@@ -12,10 +12,16 @@ from configs.errors import UserError
 from data.bootstrap import BootstrapConfig, stationary_indices
 from data.labels import DOWN, FLAT, UNKNOWN, UP, Labels
 from encoders.forecast import LEVELS, Forecast
-from encoders.score_table import histories, score, score_table
+from encoders.score_table import histories, score_table
 from encoders.scores import SCORES, Score, qlike_loss
 
 QUICK = BootstrapConfig(draws=100, block=1)
+
+
+def score(forecast: Forecast, labels: Labels, rows: np.ndarray, config: BootstrapConfig, block: float | None = None,
+          **more) -> dict[str, Score]:
+    table = score_table({"": forecast}, labels, rows, config, block, **more)
+    return {name: table.score("", name) for name in table.measures}
 
 
 def labels_of(forward, direction=None, volatility=None, reach: int = 1) -> Labels:

@@ -142,6 +142,9 @@ def test_what_is_not_whole_is_refused(trained: tuple[Ensemble, dict[str, Forecas
             Ensemble.load(folder)
         assert "\n" not in str(caught.value)
     (folder / SETTINGS).write_text(text)
+    trained[0].members["lstm"].checkpoints[1].save(folder / "lstm" / "0")  # as half a save over another would leave it
+    with pytest.raises(UserError, match="lstm is not the member that"):
+        Ensemble.load(folder)
     (folder / "lstm" / "1" / "weights.safetensors").unlink()
     with pytest.raises(UserError, match="no checkpoint at"):
         Ensemble.load(folder)
