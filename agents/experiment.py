@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agents import ALGOS
 from agents.config import AgentConfig
 from configs.errors import UserError
-from configs.loader import flags, known_flags, parse, preset, read_yaml
+from configs.loader import HELP, flags, known_flags, parse, preset, read_yaml
 from configs.registry import check_name
 from configs.run import plain
 from data.bootstrap import BootstrapConfig
@@ -97,6 +97,9 @@ class ExperimentConfig(Choice):
         if self.agent.finetune and self.pretrain.context == "stream":
             raise UserError("agent.finetune reads windows, and a stream is asked for (by a flag or by the encoder's "
                             "preset): set --pretrain.context window, or leave finetune out")
+        if self.pretrain.context == "stream" and self.encoder not in (*STATEFUL, "none"):
+            raise UserError(f"pretrain.context stream needs an encoder that carries a state, and {self.encoder} reads "
+                            f"windows: choose one of {', '.join(STATEFUL)}, or leave context at window")
         if self.agent.finetune and self.encoder == "none":
             raise UserError("agent.finetune needs an encoder to train on: choose one with --encoder")
         if self.encoder not in ("none", self.net.name):
@@ -173,6 +176,9 @@ def load_as(cls: type[Experiment], argv: Sequence[str]) -> Experiment:
         settings["env"]["costs"] = plain(COSTS[chosen.costs])
     if chosen.encoder != "none":
         settings["net"] = preset("encoder", f"{chosen.encoder}.{chosen.preset}")
+    if HELP & {*argv}:
+        return parse(cls, ["--help"], {**settings, **{f.name: getattr(chosen, f.name) for f in fields(Choice)
+                                                      if getattr(chosen, f.name) is not None}})
     return parse(cls, [*flags(file, cls), *argv], settings)
 
 

@@ -23,6 +23,7 @@ from configs.errors import UserError
 from configs.registry import did_you_mean
 
 PRESETS = Path(__file__).parent
+HELP = {"-h", "--help"}
 Config = TypeVar("Config")
 
 
@@ -78,6 +79,10 @@ def parse(cls: type[Config], argv: Sequence[str], settings: Mapping[str, Any] | 
     """A checked `cls` from `settings` (a preset, a file, a saved dict) with `argv` over it."""
     if not isinstance(settings or {}, Mapping):
         raise UserError(f"the settings of {cls.__name__} must be 'key: value' pairs, found {settings!r}")
+    if HELP & {*argv} and settings:  # which shows what would be set without the words that it is asked with
+        default = parse(cls, [], settings)
+        tyro.cli(cls, args=["--help"], default=default, prog=Path(sys.argv[0]).name,
+                 config=(tyro.conf.FlagConversionOff,))
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):

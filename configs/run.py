@@ -47,7 +47,8 @@ def versions() -> dict[str, str]:
 class Run:
     """A folder that is written as the work goes on, so that a stop half-way leaves a readable record.
 
-    An earlier run of the same name is kept beside it as `<name>.before`; the one before that goes.
+    An earlier run of the same name that came to its end is kept beside it as `<name>.before`; the one before that goes.
+    One that was stopped or refused is written over, and its curves go on.
     """
 
     def __init__(self, folder: Path, config: Any, seed: int) -> None:
@@ -55,20 +56,34 @@ class Run:
             raise UserError("several processes must not write one run: torchrun is for scripts/pretrain_encoder.py, "
                             "whose encoders the other scripts find in the cache")
         self.folder = folder
-        if (folder / "run.json").exists():
+        if came_to_its_end(folder):
             before = folder.with_name(folder.name + ".before")
             shutil.rmtree(before, ignore_errors=True)
             folder.rename(before)
+            print(f"the run that was in {folder} is now in {before}", file=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False))
         (folder / "command.txt").write_text(shlex.join([Path(sys.executable).name, *sys.argv]) + "\n")
-        self.record: dict[str, Any] = {"seed": seed, "versions": versions()}
+        self.record: dict[str, Any] = {"finished": False, "seed": seed, "versions": versions()}
         self.note()
+
+    def done(self, **facts: Any) -> None:
+        """The last facts: from here on this run is not written over."""
+        self.note(finished=True, **facts)
 
     def note(self, **facts: Any) -> None:
         """Add facts (data fingerprint, results, timings) to `run.json`."""
         self.record.update(plain(facts))
         write_json(self.folder / "run.json", self.record)
+
+
+def came_to_its_end(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / "run.json").read_text()).get("finished", True))  # older records do not say
+    except FileNotFoundError:
+        return False
+    except (ValueError, AttributeError):
+        return True
 
 
 def write_json(path: Path, value: Any) -> None:

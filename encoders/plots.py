@@ -45,6 +45,6 @@ def attention_map(weights: np.ndarray, time: np.ndarray) -> Figure:
                          extent=(window - 0.5, -0.5, len(weights), 0))
     ticks = np.linspace(0, len(weights) - 1, min(6, len(weights))).astype(int)
     below.set_yticks(ticks + 0.5, [str(time[tick].astype("datetime64[h]")) for tick in ticks])
-    below.set(xlabel="hours before the decision")
+    below.set(xlabel="hours before the decision", ylabel="decision at")
     figure.colorbar(image, ax=below, label="weight")
     return figure

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,8 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
         resumed = state and load_training(state, objective, average, optimiser)
         if resumed:
             done, best_weights = resumed
+            if progress and ranks.first:
+                print(f"{encoder_config.name}: going on after pass {done.epoch} of {config.epochs}", file=sys.stderr)
         else:
             if config.masked_epochs:
                 many = batch if config.context == "window" else config.batch
@@ -93,7 +96,7 @@ def pretrain(market: Market, labels: Labels, split: Split, scaler: Scaler, windo
         all_teach = stages_end(config.curriculum, config.epochs)
         with Monitor(log_dir if ranks.first else None, done.epoch) as monitor:
             bar = tqdm(range(done.epoch + 1, config.epochs + 1), desc=f"pretrain {encoder_config.name}", unit="epoch",
-                       disable=None if progress and ranks.first else True)
+                       initial=done.epoch, total=config.epochs, disable=None if progress and ranks.first else True)
             for epoch in bar:
                 if done.epoch - max(done.best_epoch, all_teach) >= config.patience:
                     break
@@ -174,7 +177,8 @@ def learn(learner: nn.Module, feed: Feed, batches: list[Batch], optimiser: torch
         check_finite(loss, parts, f"pass {epoch}, batch {index}")
         (loss / (2 if config.adversarial else 1) / config.accumulate).backward()
         taught += 1
-        found = {"loss": loss.detach(), **{name: value.detach() for name, value in parts.items()}}
+        found = {name: value.detach() for name, value in parts.items()}
+        found |= {"objective": loss.detach(), "loss": sum(found.values(), torch.zeros(()).to(loss))}
         if taught % config.accumulate == 0 or index == len(batches) - 1:
             share = rate(config.schedule, (epoch - 1 + index / len(batches)) / config.epochs, config.warmup)
             set_rate(optimiser, config.lr, share, momentum(config.schedule, share))

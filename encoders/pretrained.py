@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from encoders.config import EncoderConfig
 from encoders.pretrain import pretrain
 from encoders.training.config import PretrainConfig
 from encoders.training.hardware import is_first, processes, wants_bf16
+
+CURVES = "tensorboard"  # folder of a checkpoint
 
 
 def checkpoint_key(market: Market, labels: Labels, split: Split, window: int, encoder_config: EncoderConfig,
@@ -47,14 +50,29 @@ def pretrained(market: Market, labels: Labels, split: Split, scaler: Scaler, win
     state = folder.with_name(f"{folder.name}.training")
     with sole(folder) as alone:
         checkpoint = stored(folder, market, scaler, window)
+        found = checkpoint is not None
+        started = time.perf_counter()
         if checkpoint is None:
             checkpoint = pretrain(market, labels, split, scaler, window, encoder_config, config, device, log_dir, seed,
                                   progress, state if alone else None)
             if is_first():
                 checkpoint.save(folder)
+        if is_first():
+            if log_dir is not None:
+                keep_curves(*((folder / CURVES, log_dir) if found else (log_dir, folder / CURVES)))
+            if progress:
+                how = f"found in {folder}" if found else f"trained in {time.perf_counter() - started:.0f} s"
+                others = f" by {processes()} processes" if processes() > 1 and not found else ""
+                print(f"{encoder_config.name}, seed {seed}: {how}{others}", file=sys.stderr)
         if alone and is_first():
             shutil.rmtree(state, ignore_errors=True)
     return checkpoint
+
+
+def keep_curves(source: Path, target: Path) -> None:
+    """What TensorBoard shows of a training stays with the checkpoint, and comes with it into every run."""
+    if source.exists():
+        shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def stored(folder: Path, market: Market, scaler: Scaler, window: int) -> Checkpoint | None:
@@ -66,7 +84,8 @@ def stored(folder: Path, market: Market, scaler: Scaler, window: int) -> Checkpo
         checkpoint.check_fits(market, scaler, window)
         return checkpoint
     except UserError as error:  # a cache is no more than a shortcut
-        print(f"pretraining {folder.name.partition('-')[0]} anew: {error}", file=sys.stderr)
+        print(f"pretraining {folder.name.partition('-')[0]} anew, for what the cache holds is of no use: {error}",
+              file=sys.stderr)
         return None
 
 

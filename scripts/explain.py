@@ -1,7 +1,7 @@
 """What a pretrained encoder looks at: hours, features and groups of features, as one page that needs no network.
 
     python scripts/explain.py --encoder transformer
-    python scripts/explain.py --config runs/ppo-transformer-seed0/config.yaml    # the encoder that this run trained
+    python scripts/explain.py runs/ppo-transformer-seed0    # the encoder that this run trained
 
 Takes every flag of scripts/train_agent.py; the encoder comes from the cache, or is pretrained. Writes explain.html,
 explain.json and TensorBoard's pictures to runs/explain-<name>. Test rows are not looked at.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from agents.experiment import ExperimentConfig, encode, load_as
 from configs.errors import UserError, run_script
@@ -27,13 +28,14 @@ class ExplainedExperiment(ExperimentConfig):
 
 
 def main() -> None:
-    config = load_as(ExplainedExperiment, sys.argv[1:])
+    argv = sys.argv[1:]
+    if argv and not argv[0].startswith("-"):
+        argv = ["--config", str(Path(argv[0]) / "config.yaml"), *argv[1:]]
+    config = load_as(ExplainedExperiment, argv)
     if config.encoder == "none":
         raise UserError("nothing to explain: choose an encoder with --encoder")
-    # a folder of its own: with the config of a run comes its name, and that run stays as it is
     market = "" if config.market == "bundled" else f"-{config.market}"
-    name = config.name or f"{config.encoder}{market}-seed{config.seed}"
-    config = replace(config, name=f"explain-{name.removeprefix('explain-')}")
+    config = replace(config, name=config.name or f"explain-{config.encoder}{market}-seed{config.seed}")
 
     from agents.algos import pick_device
     from data.dataset import load_dataset
@@ -53,7 +55,7 @@ def main() -> None:
                          config.bootstrap, [*FEATURES, *own], device)
     found = explain(subject)
     page = write_explanation(found, config.folder)
-    run.note(market=dataset.market.fingerprint, checkpoint=checkpoint.fingerprint, device=device,
+    run.done(market=dataset.market.fingerprint, checkpoint=checkpoint.fingerprint, device=device,
              seconds=round(time.perf_counter() - started, 1))
     for line in found.lines():
         print(line)

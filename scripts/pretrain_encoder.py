@@ -37,10 +37,14 @@ def main() -> None:
     if run is None:  # the first of torchrun's processes writes what there is to write
         return
     folder = checkpoint.save(config.folder / "encoder")
-    run.note(market=dataset.market.fingerprint, scores=checkpoint.scores)
-    for name, value in checkpoint.scores.items():
-        print(f"{name:>24} {value:.4f}")
-    print(f"checkpoint in {folder}; scripts/train_agent.py finds it in the cache and uses it again")
+    run.done(market=dataset.market.fingerprint, scores=checkpoint.scores)
+    scores = checkpoint.scores
+    print(f"\nvalidation rows, best after pass {scores['epoch']:.0f}; losses (less is better) and the accuracy\n"
+          f"{'':>12}{config.encoder:>16}{'base rates':>12}")
+    for name in (name for name in scores if f"base_{name}" in scores):
+        print(f"{name:>12}{scores[name]:16.4f}{scores[f'base_{name}']:12.4f}")
+    print(f"\ncheckpoint in {folder}, and in the cache for scripts/train_agent.py; what it looks at: "
+          f"python scripts/explain.py {config.folder}; curves: tensorboard --logdir {config.runs}")
 
 
 if __name__ == "__main__":

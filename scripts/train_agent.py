@@ -60,7 +60,7 @@ def main() -> None:
 
     report, _ = head_to_head([bundle], forecasts, ensemble, dataset, config.env, window, config.bootstrap,
                              config.folder, device, config.cache)
-    run.note(results=report.table.reset_index().to_dict("records"), seconds=round(time.perf_counter() - started, 1))
+    run.done(results=report.table.reset_index().to_dict("records"), seconds=round(time.perf_counter() - started, 1))
     print(f"\n{report.markdown()}\nin {config.folder}: table, equity.png, bundle; "
           f"tensorboard --logdir {config.runs} shows the training")
 

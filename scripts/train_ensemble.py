@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from agents.experiment import ExperimentConfig, ensemble_of, load_as
 from configs.errors import UserError, run_script
 from configs.run import Run
-from encoders.config import EncoderConfig
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class EnsembleExperiment(ExperimentConfig):
 
 def main() -> None:
     config = load_as(EnsembleExperiment, sys.argv[1:])
-    if config.encoder == "none" and config.net != EncoderConfig():
+    if config.encoder == "none" and any(word.startswith("--net.") for word in sys.argv):
         raise UserError("--net sets the one encoder that --encoder names: name it, or take another --preset for all")
     if not config.ensemble.members:
         raise UserError("nothing to train: name members with --ensemble.members lstm forest")
@@ -55,7 +54,7 @@ def main() -> None:
     found.save(config.folder)
     fused = fusion_table(ensemble.fusion)
     (config.folder / "fusion.md").write_text(f"{fused}\n")
-    run.note(market=market.fingerprint, columns=market.columns, device=device,
+    run.done(market=market.fingerprint, columns=market.columns, device=device,
              scores=found.scores.frame.reset_index().to_dict("records"),
              seconds=round(time.perf_counter() - started, 1))
     print(f"\n{found.markdown()}\nFused on the validation rows, each stage by its cross-fitted losses:\n\n{fused}\n\n"

@@ -146,7 +146,7 @@ def test_tensorboard_reads_scalars_and_a_picture(run):
     assert events.Scalars("time/updates")[-1].value > 0
     assert events.Images("valid/equity")[-1].encoded_image_string.startswith(b"\x89PNG")
     encoder = EventAccumulator(str(run / "tensorboard" / "lstm")).Reload()
-    assert {"valid/loss", "train/loss", "lr"} <= set(encoder.Tags()["scalars"])
+    assert {"valid/loss", "train/loss", "train/objective", "lr"} <= set(encoder.Tags()["scalars"])
 
 
 def test_the_same_command_again_uses_the_cache_and_gives_the_same_table(run, place):
@@ -205,7 +205,7 @@ def test_the_ensemble_is_trained_scored_and_stored(place):
     assert scores.loc["best possible", "log_loss"] < scores.loc["ensemble", "log_loss"]
     assert scores.loc["ensemble", "log_loss"] < scores.loc["base rates", "log_loss"]
     assert (folder / "scores.md").read_text().strip() in ended.out
-    for said in ("log_loss minus base rates", "Share of what could be known", "combiner: weights", "(chosen)"):
+    for said in ("log_loss minus ", "qlike minus ", "Share of what could be known", "combiner: weights", "(chosen)"):
         assert said in ended.out
     ensemble = Ensemble.load(folder / "ensemble")
     assert list(ensemble.members) == ["lstm", "boosting"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from configs.errors import UserError
 from configs.registry import check_name
@@ -69,6 +70,9 @@ class EnsembleConfig:
             raise UserError(f"an ensemble names each of its members once, found {', '.join(self.members)}")
         for member in self.members:
             check_name("member", member, (*ENCODERS, *TREES))
+        if "xgboost" in self.members and find_spec("xgboost") is None:
+            raise UserError("the member xgboost needs XGBoost, which is not installed: pip install "
+                            "'coinarena[xgboost]', or take boosting")
         if self.seeds < 1 or self.passes < 0:
             raise UserError(f"an ensemble needs seeds of at least 1 and passes of at least 0, found {self.seeds} and "
                             f"{self.passes}")

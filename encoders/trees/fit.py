@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,9 +77,14 @@ def fitted_trees(market: Market, labels: Labels, split: Split, scaler: Scaler, w
         try:
             found = load_trees(folder)
             found.check_fits(market, scaler, window)
+            if progress:
+                print(f"{config.name}, seed {seed}: found in {folder}", file=sys.stderr)
             return found
         except UserError as error:  # a cache is no more than a shortcut
             print(f"growing {config.name} anew: {error}", file=sys.stderr)
+    started = time.perf_counter()
     found = fit_trees(market, labels, split, scaler, window, config, seed, progress)
     save_trees(found, folder)
+    if progress:
+        print(f"{config.name}, seed {seed}: grown in {time.perf_counter() - started:.0f} s", file=sys.stderr)
     return found

@@ -237,7 +237,8 @@ def test_where_a_stream_is_asked_for_members_without_a_state_read_windows():
     assert {name: pretrain.context for name, pretrain in found.items()} == {
         "gru": "stream", "mamba": "stream", "transformer": "window"}
     assert {pretrain.lr for pretrain in found.values()} == {0.005}
-    assert load_experiment(["--encoder", "tft", "--pretrain.context", "stream"]).pretrain_of("tft").context == "stream"
+    with pytest.raises(UserError, match=r"tft reads windows: choose one of lstm, gru"):
+        load_experiment(["--encoder", "tft", "--pretrain.context", "stream"])
 
 
 def test_each_encoder_is_trained_by_its_own_preset():

@@ -118,3 +118,15 @@ def test_a_mistake_of_ours_is_not_hidden():
 def test_a_script_that_ends_well_says_nothing(capsys):
     run_script(lambda: None)
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_came_to_its_end_is_kept_and_what_did_not_is_written_over(tmp_path, capsys):
+    folder, before = tmp_path / "mine", tmp_path / "mine.before"
+    Run(folder, Outer(), seed=1).done(growth=1.0)
+    (folder / "model").write_text("good")
+    Run(folder, Outer(), seed=2)  # is refused after this
+    assert (before / "model").read_text() == "good"
+    assert f"the run that was in {folder} is now in {before}" in capsys.readouterr().err
+    Run(folder, Outer(), seed=3)
+    assert (before / "model").read_text() == "good"
+    assert json.loads((folder / "run.json").read_text())["seed"] == 3

@@ -127,3 +127,13 @@ def test_a_folder_where_nothing_can_be_locked_keeps_no_state(folder: Path, monke
     monkeypatch.setattr(module.fcntl, "flock", refuses)
     with sole(folder) as alone:
         assert not alone
+
+
+def test_curves_come_with_a_checkpoint_out_of_the_cache(pieces: Pieces, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        pretrained(pieces.market, pieces.labels, pieces.split, pieces.scaler, WINDOW, ENCODER, CONFIG,
+                   tmp_path / "cache", log_dir=tmp_path / name, progress=False)
+    first, second = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+                     for name in ("first", "second"))
+    assert first
+    assert first == second
