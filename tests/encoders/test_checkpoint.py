@@ -81,7 +81,7 @@ def test_damage_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     (folder / SETTINGS).write_text(settings.replace(f'"format": {FORMAT}', '"format": 99'))
     refused(folder, "format 99")
     stored = json.loads(settings)
-    for wrong in ({"encoder": []}, {"scale": None}, {"context": "strem"}, {"window": 0}, {"window": "48"}):
+    for wrong in ({"encoder": []}, {"scale": None}, {"context": "sequence"}, {"window": 0}, {"window": "48"}):
         (folder / SETTINGS).write_text(json.dumps({**stored, **wrong}))
         refused(folder, "not complete")
     del stored["window"]
