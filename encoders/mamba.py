@@ -18,12 +18,18 @@ from encoders.layers import CausalConv, GatedMLP, KeysAndValues, RMSNorm, Slidin
 from encoders.ssd import ssd
 
 CONV = 4  # bars that the short convolution sees, the paper's value
+MEMORY = (4.0, 128.0)  # bars, of the heads that forget soonest and latest
 ScanState = tuple[Tensor, Tensor]  # last CONV - 1 inputs of the convolution (B, 3, C), scan state (B, H, P, S)
 MixerState = ScanState | KeysAndValues
 
 
 class Mixer(nn.Module):
-    """Projection, short causal convolution, scan, gate, norm, projection: (B, T, D) -> (B, T, D)."""
+    """Projection, short causal convolution, scan, gate, norm, projection: (B, T, D) -> (B, T, D).
+
+    It starts as a fixed filter: what is written, read and let through hangs on the inputs only a little, and each head
+    remembers for another time. From the paper's start, where all three have no mean and the memory may be of any
+    length, a hundred steps on noisy features teach it nothing of what lies more than some bars back.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -32,12 +38,16 @@ class Mixer(nn.Module):
         self.state = config.state
         self.chunk = config.chunk
         mixed = self.inner + 2 * self.state  # x, B and C all pass the convolution
-        self.into = nn.Linear(config.width, self.inner + mixed + self.heads, bias=False)
+        self.into = nn.Linear(config.width, self.inner + mixed + self.heads)
         self.conv = CausalConv(mixed, mixed, CONV, groups=mixed)
-        # A in -[1, 16] and a step between 1 and 100 thousandths at the start, as in the paper's code
-        self.A_log = nn.Parameter(torch.empty(self.heads).uniform_(1, 16).log())
-        step = torch.empty(self.heads).uniform_(math.log(1e-3), math.log(1e-1)).exp()
+        nn.init.zeros_(self.into.bias)
+        nn.init.ones_(self.into.bias.data[: self.inner])  # the gate
+        assert self.conv.bias is not None
+        nn.init.ones_(self.conv.bias.data[self.inner :])  # B and C
+        step = torch.empty(self.heads).uniform_(math.log(0.03), math.log(0.3)).exp()
         self.dt_bias = nn.Parameter(torch.log(torch.expm1(step)))  # softplus of it is the step
+        log_bars = torch.linspace(math.log(MEMORY[0]), math.log(MEMORY[1]), self.heads)  # until it has faded to 1 / e
+        self.A_log = nn.Parameter(-log_bars - step.log())
         self.D = nn.Parameter(torch.ones(self.heads))
         self.norm = RMSNorm(self.inner)
         self.out = nn.Linear(self.inner, config.width, bias=False)
