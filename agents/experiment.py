@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from agents import ALGOS
 from agents.config import AgentConfig
@@ -105,10 +105,14 @@ class ExperimentConfig(Choice):
         if self.encoder not in ("none", self.net.name):
             raise UserError(f"net.name is {self.net.name!r} but the encoder is {self.encoder!r}: give --encoder alone")
 
+    def called(self, what: str) -> Self:
+        """With a name: the one that was given, or what it is, of which market and from which seed."""
+        market = "" if self.market == "bundled" else f"-{self.market}"
+        return replace(self, name=self.name or f"{what}{market}-seed{self.seed}")
+
     @property
     def folder(self) -> Path:
-        market = "" if self.market == "bundled" else f"-{self.market}"
-        return self.runs / (self.name or f"{self.algo}-{self.encoder}{market}-seed{self.seed}")
+        return self.runs / str(self.called(f"{self.algo}-{self.encoder}").name)
 
     @property
     def cache(self) -> Path:

@@ -28,7 +28,7 @@ class Mixer(nn.Module):
 
     It starts as a fixed filter: what is written, read and let through hangs on the inputs only a little, and each head
     remembers for another time. From the paper's start, where all three have no mean and the memory may be of any
-    length, a hundred steps on noisy features teach it nothing of what lies more than some bars back.
+    length, a hundred steps on noisy features teach it little of what lies far back (tests/encoders/test_memory.py).
     """
 
     def __init__(self, config: EncoderConfig) -> None:

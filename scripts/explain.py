@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.experiment import ExperimentConfig, encode, load_as
@@ -34,8 +34,7 @@ def main() -> None:
     config = load_as(ExplainedExperiment, argv)
     if config.encoder == "none":
         raise UserError("nothing to explain: choose an encoder with --encoder")
-    market = "" if config.market == "bundled" else f"-{config.market}"
-    config = replace(config, name=config.name or f"explain-{config.encoder}{market}-seed{config.seed}")
+    config = config.called(f"explain-{config.encoder}")
 
     from agents.algos import pick_device
     from data.dataset import load_dataset

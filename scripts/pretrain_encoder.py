@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agents.experiment import ExperimentConfig, load_as, net_of
 from configs.errors import UserError, run_script
@@ -29,8 +29,7 @@ def main() -> None:
     from encoders.training.hardware import is_first
 
     device = pick_device(config.device)
-    market = "" if config.market == "bundled" else f"-{config.market}"
-    config = replace(config, name=config.name or f"{config.encoder}{market}-seed{config.seed}")
+    config = config.called(config.encoder)
     dataset = load_dataset(config.data, config.cache / "features")
     run = Run(config.folder, config, config.seed) if is_first() else None
     checkpoint = net_of(config, dataset, config.encoder, config.seed, device)

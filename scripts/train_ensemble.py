@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agents.experiment import ExperimentConfig, ensemble_of, load_as
 from configs.errors import UserError, run_script
@@ -29,8 +29,7 @@ def main() -> None:
         raise UserError("--net sets the one encoder that --encoder names: name it, or take another --preset for all")
     if not config.ensemble.members:
         raise UserError("nothing to train: name members with --ensemble.members lstm forest")
-    market_name = "" if config.market == "bundled" else f"-{config.market}"
-    config = replace(config, name=config.name or f"ensemble{market_name}-seed{config.seed}")
+    config = config.called("ensemble")
 
     from agents.algos import pick_device
     from data.dataset import load_dataset

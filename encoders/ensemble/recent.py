@@ -56,8 +56,7 @@ class Recent(Follower):
         rates, shares = np.array(chosen).T
         return cls(rates, shares, units.forward, units.volatility)
 
-    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray
-              ) -> Recent:
+    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray) -> Recent:
         return self
 
     def news(self, members: Sequence[Forecast], labels: Labels) -> np.ndarray:

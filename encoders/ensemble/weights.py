@@ -102,8 +102,7 @@ class Weighted(Fitted):
         shrinkages = np.array([SHRINKAGES[plainest(losses)] for losses in found])
         return cls(np.full((len(HEADS), len(members)), 1 / len(members)), shrinkages).refit(members, labels, rows)
 
-    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray
-              ) -> Weighted:
+    def refit(self, members: Sequence[Forecast], labels: Labels, rows: np.ndarray) -> Weighted:
         taught = contest(members, labels, rows, Units.fit(labels, rows), ENOUGH)
         best = best_weights(taught, outcomes_of(taught, labels))
         return Weighted(drawn_back(best, self.shrinkage[:, None]), self.shrinkage)

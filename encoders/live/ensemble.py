@@ -112,8 +112,9 @@ class LiveEnsemble:
             raise UserError(f"a bar has prices {(self.assets, 5)} and absent {(self.assets,)}, found {prices.shape} "
                             f"and {missing.shape}")
         there = np.isfinite(prices).all(axis=1) & (prices[:, :VOLUME] > 0).all(axis=1)
-        if not np.where(missing, np.isnan(prices).all(axis=1), there).all():
-            asset = int(np.argmin(np.where(missing, np.isnan(prices).all(axis=1), there)))
+        right = np.where(missing, np.isnan(prices).all(axis=1), there)
+        if not right.all():
+            asset = int(np.argmin(right))
             raise UserError(f"the prices of asset {asset} at {time} are {prices[asset]}: they must be positive and "
                             "finite, or all NaN where it is said to be absent")
         if features is None:
