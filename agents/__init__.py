@@ -1,12 +1,48 @@
 """Agents: learn to trade on what the encoders see, and meet the supervised signals in the arena.
 
-Adding an algorithm is a new function in `agents/algos.py` and a new line here.
+Adding an algorithm is a function in `agents/algos/` and a new line here.
 """
 
 from __future__ import annotations
 
-ALGOS: dict[str, str] = {
-    "ppo": "agents.algos:ppo",
-    "a2c": "agents.algos:a2c",
-    "dqn": "agents.algos:dqn",
+from dataclasses import dataclass
+
+from configs.errors import UserError
+from configs.registry import check_name
+
+LEVEL, LEVELS, WEIGHTS = "one level of one asset", "a level of each asset", "weights"
+
+
+@dataclass(frozen=True)
+class Algo:
+    recipe: str  # "module:function" that says how it is built
+    chooses: tuple[str, ...]  # the kinds of action that it can learn
+
+
+ALGOS: dict[str, Algo] = {
+    "ppo": Algo("agents.algos.on_policy:ppo", (LEVEL, LEVELS, WEIGHTS)),
+    "a2c": Algo("agents.algos.on_policy:a2c", (LEVEL, LEVELS, WEIGHTS)),
+    "dqn": Algo("agents.algos.off_policy:dqn", (LEVEL,)),
+    "all_q": Algo("agents.algos.all_q:all_q", (LEVEL,)),
+    "qrdqn": Algo("agents.algos.off_policy:qrdqn", (LEVEL,)),
+    "trpo": Algo("agents.algos.on_policy:trpo", (LEVEL, LEVELS, WEIGHTS)),
+    "maskable_ppo": Algo("agents.algos.on_policy:maskable_ppo", (LEVEL, LEVELS)),
+    "recurrent_ppo": Algo("agents.algos.on_policy:recurrent_ppo", (LEVEL, LEVELS, WEIGHTS)),
+    "sac": Algo("agents.algos.off_policy:sac", (WEIGHTS,)),
+    "td3": Algo("agents.algos.off_policy:td3", (WEIGHTS,)),
+    "tqc": Algo("agents.algos.off_policy:tqc", (WEIGHTS,)),
 }
+
+
+def check_actions(algo: str, action: str, assets: int = 1) -> None:
+    """Refuse an algorithm that cannot learn an environment's actions, naming those that can.
+
+    >>> check_actions("sac", "levels")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    configs.errors.UserError: sac does not choose one level of one asset, which env.action 'levels' asks for: ...
+    """
+    kind = WEIGHTS if action == "weights" else LEVEL if assets == 1 else LEVELS
+    if kind not in ALGOS[check_name("algo", algo, ALGOS)].chooses:
+        *most, last = (name for name, one in ALGOS.items() if kind in one.chooses)
+        raise UserError(f"{algo} does not choose {kind}, which env.action {action!r} asks for: take {', '.join(most)} "
+                        f"or {last}, or change env.action")

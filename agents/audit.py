@@ -17,9 +17,9 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 
-from agents.algos import policy_kwargs
+from agents.algos.recipe import Task, make_policy
 from agents.arena.rollout import Contestant, compete
-from agents.bundle import POLICIES, Bundle, spans_of, table_for
+from agents.bundle import Bundle, spans_of, table_for
 from agents.experiment import ExperimentConfig
 from agents.feature_table import publish
 from agents.strategies.baselines import momentum
@@ -229,11 +229,10 @@ def newborn(data: Dataset, config: ExperimentConfig, checkpoint: Checkpoint | No
     part = data.market.slice(slice(max(train.stop - 2 * (NEAR + window), 0), train.stop))
     table = table_for(part, checkpoint, config.agent, "cpu", None, part.decision_rows(window))
     engine = Engine(part, config.env, 1, window)
-    kwargs = policy_kwargs(config.agent, publish(table), account_names(part.assets))
     with torch.random.fork_rng([]):
         torch.manual_seed(config.seed)
-        policy = POLICIES[config.algo](observation_space(engine, "row"), config.env.actions(len(part.assets)).space,
-                                       config.agent.schedule, **kwargs)
+        policy = make_policy(config.algo, Task(config.agent, config.env, 1, part.assets), publish(table),
+                             observation_space(engine, "row"), config.env.actions(len(part.assets)).space)
     return Bundle(config.algo, config.agent, config.env, window, data.scaler, table.scaler, spans_of(data.split),
                   data.market.fingerprint, data.market.assets, config.seed, portable(policy.state_dict()), checkpoint)
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
-from stable_baselines3.dqn.policies import MultiInputPolicy as DQNPolicy
+from stable_baselines3.common.policies import BasePolicy
 
 from agents import ALGOS
-from agents.algos import policy_kwargs
+from agents.algos.recipe import Task, make_policy
 from agents.config import AgentConfig
 from agents.feature_table import FeatureTable, make_table, publish
 from agents.weights import Weights, load_weights, save_weights
@@ -27,12 +26,9 @@ from encoders.checkpoint import Checkpoint
 from encoders.embed import embed
 from envs.config import EnvConfig
 from envs.engine import Engine
-from envs.observations import account_names, observation_space
+from envs.observations import observation_space
 
 SETTINGS, WEIGHTS, ENCODER = "bundle.json", "policy.safetensors", "encoder"
-POLICIES: dict[str, type[BasePolicy]] = {
-    "ppo": MultiInputActorCriticPolicy, "a2c": MultiInputActorCriticPolicy, "dqn": DQNPolicy,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +60,8 @@ class Bundle:
         table = table_for(market, self.checkpoint, self.agent, device, cache, scaler=self.table_scaler)
         engine = Engine(market, self.env, 1, self.window)
         actions = self.env.actions(len(market.assets))
-        kwargs = policy_kwargs(self.agent, publish(table), account_names(market.assets))
-        policy = POLICIES[self.algo](observation_space(engine, "row"), actions.space, self.agent.schedule, **kwargs)
+        policy = make_policy(self.algo, Task(self.agent, self.env, 1, market.assets), publish(table),
+                             observation_space(engine, "row"), actions.space)
         try:
             policy.load_state_dict(self.weights)
         except RuntimeError as error:

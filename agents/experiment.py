@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from agents import ALGOS
+from agents import ALGOS, LEVELS, check_actions
 from agents.config import AgentConfig
 from configs.errors import UserError
 from configs.loader import HELP, flags, known_flags, parse, preset, read_yaml
@@ -39,7 +39,7 @@ class Choice:
     """The flags that decide which presets are read."""
 
     algo: str = "ppo"
-    """learns to trade: ppo, a2c or dqn"""
+    """learns to trade: a name of agents.ALGOS, such as ppo, a2c, dqn, all_q or sac"""
     encoder: str = "transformer"
     """what the agent sees through, a name of encoders.ENCODERS (docs/encoders.md); none: the features of the last
     bar"""
@@ -89,8 +89,8 @@ class ExperimentConfig(Choice):
         if self.seed < 0:
             raise UserError(f"seed must be at least 0, found {self.seed}")
         check_name("device", self.device, ("auto", "cpu", "cuda"))
-        if self.algo == "dqn" and self.env.action != "levels":
-            raise UserError("dqn chooses one of a few levels: set env.action=levels, or take ppo or a2c")
+        if LEVELS not in ALGOS[self.algo].chooses or self.env.action == "weights":  # how many assets the data will say
+            check_actions(self.algo, self.env.action)
         if self.env.risk.kelly or self.env.risk.confidence:
             raise UserError("env.risk.kelly and env.risk.confidence size by forecasts that only code can give an "
                             "environment so far (outlook=): leave them out of a training run")

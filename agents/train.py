@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from agents import ALGOS
-from agents.algos import common_arguments, policy_kwargs
+from agents import check_actions
+from agents.algos.recipe import Task, make_model
 from agents.bundle import Bundle, spans_of, table_for
 from agents.callbacks import Validation, Watch
 from agents.config import AgentConfig
@@ -15,11 +15,9 @@ from agents.feature_table import publish
 from agents.sb3_env import AccountsVecEnv
 from agents.weights import Weights
 from configs.errors import UserError
-from configs.registry import lookup
 from data.dataset import Dataset
 from encoders.checkpoint import Checkpoint
 from envs.config import EnvConfig
-from envs.observations import account_names
 
 
 def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, window: int,
@@ -31,13 +29,13 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
     stop half-way leaves what was learnt.
     """
     torch.set_num_threads(agent.threads)
-    make = lookup("algo", algo, ALGOS)
     market, split = dataset.market, dataset.split
+    check_actions(algo, env.action, len(market.assets))
     train_rows = market.decision_rows(window, split.train)
     table = table_for(market, checkpoint, agent, device, cache, train_rows)
     accounts = AccountsVecEnv(market, env, agent.accounts, window, split.train, agent.reward_scale, seed=seed)
-    kwargs = policy_kwargs(agent, publish(table), account_names(market.assets))
-    model = make(accounts, agent, kwargs, common_arguments(device, seed, folder and folder / "tensorboard"))
+    model = make_model(algo, Task(agent, env, accounts.num_envs, market.assets), accounts, publish(table), device, seed)
+    model.tensorboard_log = str(folder / "tensorboard") if folder else None
 
     def bundle(weights: Weights) -> Bundle:
         return Bundle(algo, agent, env, window, dataset.scaler, table.scaler, spans_of(split), market.fingerprint,

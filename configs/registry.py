@@ -30,5 +30,10 @@ def lookup(kind: str, name: str, table: Mapping[str, str]) -> Any:
     >>> lookup("path join", "posix", {"posix": "posixpath:join"})("a", "b")
     'a/b'
     """
-    module, attribute = table[check_name(kind, name, table)].split(":")
+    return resolve(table[check_name(kind, name, table)])
+
+
+def resolve(place: str) -> Any:
+    """What stands at "module:attribute", imported now."""
+    module, attribute = place.split(":")
     return getattr(importlib.import_module(module), attribute)

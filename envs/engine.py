@@ -23,7 +23,7 @@ from envs.config import EnvConfig
 from envs.crew import Crew
 from envs.episodes import EpisodeConfig, allowed_starts, one_after_another
 from envs.execution import bar_table
-from envs.observations import account_names, windows_of
+from envs.observations import account_names, show_accounts, windows_of
 from envs.risk import Outlook, weight_limits
 
 CHANGING = ("state", "outcome", "observed", "final", "final_observed", "starts")
@@ -179,6 +179,24 @@ class Engine:
             self.state[:, at.STREAM] = [account_seed(seed) for seed in seeds]
             self.state[:, at.EPISODES] = 0
         reset_accounts(np.full(self.accounts, -1) if starts is None else self._checked(starts), self._plan_at)
+
+    def place(self, starts: np.ndarray, held: np.ndarray, cost_scale: np.ndarray | float = 1.0) -> None:
+        """Open every account at a decision with `held` (B, N) weights that cost nothing: what if it were there.
+
+        Its positions count as entered at that row's close; with `cost_scale` its fees, spread and impact are so many
+        times those of the config.
+        """
+        wanted = (self.accounts, len(self.market.assets))
+        if np.shape(held) != wanted or not np.isfinite(held).all():
+            raise UserError(f"weights that are held must be finite and of shape {wanted} (accounts, assets), found "
+                            f"{np.shape(held)}")
+        self.reset(starts=np.asarray(starts))
+        capital, close = self.config.capital, self.bars[self.rows, :, at.CLOSE]  # (B, N)
+        self.holdings[:, :, at.UNITS] = held * capital / close
+        self.holdings[:, :, at.ENTRY] = self.holdings[:, :, at.BEST] = np.where(held != 0, close, 0.0)
+        self.money[:, at.CASH] = capital * (1 - np.sum(held, axis=1))
+        self.money[:, at.COST_SCALE] = cost_scale
+        show_accounts(self._plan_at)
 
     def _checked(self, starts: np.ndarray) -> np.ndarray:
         if starts.shape != (self.accounts,) or starts.dtype.kind not in "iu":

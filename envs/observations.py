@@ -11,7 +11,8 @@ from configs.errors import UserError
 from configs.registry import check_name
 from data.market import Market
 from envs import layout as at
-from envs.compiled import rule
+from envs.compiled import loop, rule
+from envs.memory import arrays_of, plan_at
 
 if TYPE_CHECKING:
     from envs.engine import Engine
@@ -115,3 +116,12 @@ def show_account(account, bar, out):
     out[4 * assets + 1] = account[at.LOG_EQUITY]
     out[4 * assets + 2] = clip(account[at.TURNOVER], 0.0, ACCOUNT_BOUND)
     out[4 * assets + 3] = 1.0 - account[at.AGE] / account[at.LENGTH]
+
+
+@loop
+def show_accounts(address):
+    """Show every account as it stands, after something else than a step has changed it."""
+    plan = plan_at(address)
+    state, _, outcome, observed, _, _, bars, _, _, _ = arrays_of(plan, plan[at.ASSETS])
+    for b in range(len(state)):
+        show_account(state[b], bars[int(outcome[at.ROW, b])], observed[b])

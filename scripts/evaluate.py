@@ -33,9 +33,9 @@ def main() -> None:
     if not arguments.runs:
         raise UserError("name at least one run: python scripts/evaluate.py runs/ppo-transformer-seed0")
 
-    from agents.algos import pick_device
     from agents.arena.tournament import head_to_head
     from agents.bundle import Bundle
+    from agents.device import pick_device
     from agents.experiment import ExperimentConfig, ensemble_of
     from data.dataset import load_dataset
 

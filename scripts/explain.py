@@ -36,7 +36,7 @@ def main() -> None:
         raise UserError("nothing to explain: choose an encoder with --encoder")
     config = config.called(f"explain-{config.encoder}")
 
-    from agents.algos import pick_device
+    from agents.device import pick_device
     from data.dataset import load_dataset
     from data.features import FEATURES
     from data.features.own import load_features

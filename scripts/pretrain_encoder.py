@@ -24,7 +24,7 @@ def main() -> None:
     if config.encoder == "none":
         raise UserError("nothing to pretrain: choose an encoder with --encoder")
 
-    from agents.algos import pick_device
+    from agents.device import pick_device
     from data.dataset import load_dataset
     from encoders.training.hardware import is_first
 

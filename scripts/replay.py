@@ -42,8 +42,8 @@ def main() -> None:
 
     import numpy as np
 
-    from agents.algos import pick_device
     from agents.bundle import Bundle
+    from agents.device import pick_device
     from agents.experiment import ExperimentConfig
     from data.dataset import load_dataset
     from envs.trading_env import TradingEnv

@@ -24,8 +24,8 @@ def main() -> None:
 
     config = load_experiment(sys.argv[1:])
 
-    from agents.algos import pick_device
     from agents.arena.tournament import head_to_head
+    from agents.device import pick_device
     from agents.train import train
     from data.dataset import load_dataset
 

@@ -31,7 +31,7 @@ def main() -> None:
         raise UserError("nothing to train: name members with --ensemble.members lstm forest")
     config = config.called("ensemble")
 
-    from agents.algos import pick_device
+    from agents.device import pick_device
     from data.dataset import load_dataset
     from encoders.ensemble.report import fusion_table, report
 

@@ -15,13 +15,12 @@ def ppo_part(rounds: int, threads: int) -> None:
     from stable_baselines3 import PPO
     from stable_baselines3.common.vec_env import DummyVecEnv
 
-    from agents.algos import common_arguments, policy_kwargs, ppo
+    from agents.algos.recipe import Task, make_model
     from agents.config import AgentConfig
     from agents.feature_table import make_table, publish
     from agents.sb3_env import AccountsVecEnv
     from configs.loader import parse, preset
     from envs.config import EnvConfig
-    from envs.observations import account_names
     from envs.trading_env import TradingEnv
 
     torch.set_num_threads(threads)
@@ -30,8 +29,7 @@ def ppo_part(rounds: int, threads: int) -> None:
     agent = replace(parse(AgentConfig, [], preset("agent", "ppo.small")), accounts=1024)
     accounts = AccountsVecEnv(market, env, 1024, WINDOW, slice(0, BARS))
     table = make_table(market, None, np.arange(WINDOW, BARS))
-    rows = ppo(accounts, agent, policy_kwargs(agent, publish(table), account_names(market.assets)),
-               common_arguments("cpu", 0, None))
+    rows = make_model("ppo", Task(agent, env, 1024, market.assets), accounts, publish(table))
 
     def learn(model, steps: int) -> Work:
         def work() -> int:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents.config import AgentConfig, DQNConfig, PPOConfig
+from agents.config import ActorCriticConfig, AgentConfig, AllQConfig, DQNConfig, PPOConfig, TRPOConfig
 from data.dataset import DataConfig, Dataset
 from data.labels import LabelConfig
 from data.simulator.config import SimulatorConfig
@@ -30,7 +30,9 @@ NET = EncoderConfig(width=8, layers=1, heads=2, ff=8, state=4, chunk=8)
 PRETRAIN = PretrainConfig(epochs=3, rows_per_epoch=128, batch=32, lr=0.01, threads=1)
 AGENT = AgentConfig(steps=320, accounts=8, lr=0.01, net=(8,), validations=2,
                     ppo=PPOConfig(n_steps=8, batch=32, epochs=1),
-                    dqn=DQNConfig(buffer=500, learning_starts=32, batch=16, gradient_steps=1))
+                    dqn=DQNConfig(buffer=500, learning_starts=32, batch=16, gradient_steps=1),
+                    actor_critic=ActorCriticConfig(buffer=500, learning_starts=32, batch=16, gradient_steps=1),
+                    trpo=TRPOConfig(n_steps=8, batch=32), all_q=AllQConfig(batch=32))
 
 
 def tiny_encoder(dataset: Dataset, name: str, seed: int = 0) -> Checkpoint:

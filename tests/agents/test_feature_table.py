@@ -10,7 +10,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents.algos import policy_kwargs
+from agents.algos.recipe import Task, network_of, recipe_of
 from agents.bundle import table_for
 from agents.extractors import RowExtractor
 from agents.feature_table import PUBLISHED, columns_of, make_table, publish
@@ -59,7 +59,8 @@ def logits(policy, algo: str, observation) -> torch.Tensor:
 def test_the_table_stands_in_policy_kwargs_by_its_key_alone(simulated, encoder_of):
     rows = simulated.market.decision_rows(WINDOW, simulated.split.train)
     table = table_for(simulated.market, encoder_of("transformer"), AGENT, "cpu", None, rows)
-    kwargs = policy_kwargs(AGENT, publish(table), account_names(simulated.market.assets))
+    task = Task(AGENT, ENV, 1, simulated.market.assets)
+    kwargs = network_of(recipe_of("ppo", task), task, publish(table))
     assert kwargs["features_extractor_kwargs"]["table"] == table.key
     assert len(pickle.dumps(kwargs)) < 2_000 < table.values.nbytes
 
@@ -89,7 +90,8 @@ def test_an_unknown_key_is_refused(simulated):
 def test_the_policy_sees_the_numbers_of_the_account_that_were_asked_for(simulated):
     names = account_names(simulated.market.assets)
     table = make_table(simulated.market, None, np.arange(200, 600))
-    kwargs = policy_kwargs(replace(AGENT, account=("weight", "remaining")), publish(table), names)
+    task = Task(replace(AGENT, account=("weight", "remaining")), ENV, 1, simulated.market.assets)
+    kwargs = network_of(recipe_of("ppo", task), task, publish(table))
     chosen = kwargs["features_extractor_kwargs"]["account"]
     assert [names[i] for i in chosen] == ["weight:BTC", "remaining"]
     extractor = RowExtractor(SPACE, table.key, chosen)

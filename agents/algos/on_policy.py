@@ -1,0 +1,67 @@
+"""Algorithms that learn from what they have just done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from sb3_contrib import TRPO, MaskablePPO, RecurrentPPO
+from sb3_contrib.ppo_mask.policies import MaskableMultiInputActorCriticPolicy
+from sb3_contrib.ppo_recurrent.policies import RecurrentMultiInputActorCriticPolicy
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+from torch import Tensor
+
+from agents.algos.recipe import Recipe, Task
+from agents.extractors import RowExtractor
+from agents.feature_table import PUBLISHED
+
+
+def clipped(task: Task) -> dict[str, Any]:
+    """Settings of every PPO."""
+    own = task.agent.ppo
+    return {"n_steps": own.n_steps, "batch_size": min(own.batch, own.n_steps * task.accounts), "n_epochs": own.epochs,
+            "gae_lambda": own.gae_lambda, "clip_range": own.clip_range, "ent_coef": own.ent_coef}
+
+
+def ppo(task: Task) -> Recipe:
+    return Recipe(PPO, MultiInputActorCriticPolicy, clipped(task))
+
+
+def maskable_ppo(task: Task) -> Recipe:
+    return Recipe(MaskablePPO, MaskableMultiInputActorCriticPolicy, clipped(task))
+
+
+class PaddedExtractor(RowExtractor):
+    """RecurrentPPO fills its sequences up with zeros, which it leaves out of the loss, but on row 0 no window fits, and
+    what is not a number there would reach the gradients all the same. Such rows look up the first that has values.
+    """
+
+    def __init__(self, observation_space: spaces.Dict, table: str, **kwargs: Any) -> None:
+        super().__init__(observation_space, table, **kwargs)
+        self.first = int(np.isfinite(PUBLISHED[table].values).all(axis=1).argmax())
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        return super().forward({**observations, "row": observations["row"].clamp(min=self.first)})
+
+
+def recurrent_ppo(task: Task) -> Recipe:
+    return Recipe(RecurrentPPO, RecurrentMultiInputActorCriticPolicy, clipped(task),
+                  {"lstm_hidden_size": task.agent.lstm.width, "n_lstm_layers": task.agent.lstm.layers,
+                   "features_extractor_class": PaddedExtractor})
+
+
+def a2c(task: Task) -> Recipe:
+    own = task.agent.a2c
+    # Adam instead of SB3's RMSprop: with a thousand accounts a gradient is a large-batch one
+    return Recipe(A2C, MultiInputActorCriticPolicy, {
+        "n_steps": own.n_steps, "gae_lambda": own.gae_lambda, "ent_coef": own.ent_coef, "use_rms_prop": False,
+        "normalize_advantage": True})
+
+
+def trpo(task: Task) -> Recipe:
+    own = task.agent.trpo
+    return Recipe(TRPO, MultiInputActorCriticPolicy, {
+        "n_steps": own.n_steps, "batch_size": min(own.batch, own.n_steps * task.accounts), "target_kl": own.target_kl,
+        "n_critic_updates": own.critic_updates, "gae_lambda": own.gae_lambda})
