@@ -173,7 +173,8 @@ class AllQ(DQN):
 
 def all_q(task: Task) -> Recipe:
     own, env = task.agent.all_q, task.env
-    scales = tuple(np.linspace(*env.episodes.cost_scale, own.fees).tolist()) if own.fees > 1 else (1.0,)
+    several = own.fees > 1 and env.costs.per_unit > 0
+    scales = tuple(np.linspace(*env.episodes.cost_scale, own.fees).tolist()) if several else (1.0,)
     return Recipe(AllQ, LevelsPolicy, {"buffer_size": 1, "batch_size": own.batch, "tau": own.tau}, {
         "worth": {"levels": env.levels, "cost": env.costs.per_unit, "scales": scales,
                   "reward_scale": task.agent.reward_scale}}, sees_account=False)

@@ -1,0 +1,86 @@
+"""The memory of transitions: what goes in comes out, over several steps as worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from agents.algos.replay import RowReplay
+
+SPACE = spaces.Dict({"row": spaces.Box(0, 10**6, (1,), np.int32), "account": spaces.Box(-20, 20, (8,), np.float32)})
+GAMMA = 0.9
+
+
+def replay(slots: int, n_step: int = 1, accounts: int = 2) -> RowReplay:
+    actions = spaces.Discrete(3, seed=0)
+    return RowReplay(slots * accounts, SPACE, actions, "cpu", accounts, seen=(0, 5), n_step=n_step, gamma=GAMMA)
+
+
+def observed(row: int) -> dict[str, np.ndarray]:
+    """Two accounts, the second one a hundred rows later; the account's numbers tell the row."""
+    rows = np.array([[row], [row + 100]], np.int32)
+    return {"row": rows, "account": np.repeat(rows / 1000, 8, axis=1).astype(np.float32)}
+
+
+def fill(memory: RowReplay, steps: int, ends: dict[int, bool] | None = None) -> None:
+    """Step k goes from row k to k + 1 with reward k; `ends` of the first account say whether in ruin."""
+    for k in range(steps):
+        done = np.array([k in (ends or {}), False])
+        infos = [{"TimeLimit.truncated": not (ends or {}).get(k, False)} if done[0] else {}, {}]
+        memory.add(observed(k), observed(k + 1), np.array([k % 3, 1]), np.array([k, -k], np.float32), done, infos)
+
+
+def test_what_goes_in_comes_out():
+    memory = replay(50)
+    fill(memory, 40)
+    batch = memory.sample(500)
+    rows = batch.observations["row"][:, 0].numpy()
+    first = rows < 100
+    assert set(rows[first]) == set(range(40))
+    assert set(rows[~first]) == set(range(100, 140))
+    np.testing.assert_array_equal(batch.next_observations["row"][:, 0], rows + 1)
+    np.testing.assert_array_equal(batch.rewards[:, 0], np.where(first, rows, 100 - rows))
+    np.testing.assert_array_equal(batch.actions[:, 0], np.where(first, rows % 3, 1))
+    seen = batch.observations["account"].numpy()
+    np.testing.assert_allclose(seen[:, [0, 5]], np.repeat(rows[:, None] / 1000, 2, axis=1), rtol=1e-6)
+    assert (seen[:, [1, 2, 3, 4, 6, 7]] == 0).all(), "what the policy does not see is not kept"
+    assert (batch.dones == 0).all()
+    np.testing.assert_allclose(batch.discounts, GAMMA, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ruin", [True, False])
+def test_three_rewards_are_added_up_and_none_beyond_the_end_of_an_episode(ruin):
+    memory = replay(50, n_step=3)
+    fill(memory, 40, {20: ruin})
+    batch = memory.sample(4_000)
+    rows = batch.observations["row"][:, 0].numpy()
+    for row in (5, 18, 19, 20, 21):
+        place = int(np.flatnonzero(rows == row)[0])
+        last = min(row + 2, 20) if row <= 20 else row + 2
+        steps = last - row + 1
+        assert batch.rewards[place, 0] == pytest.approx(sum(GAMMA**i * (row + i) for i in range(steps)))
+        assert batch.next_observations["row"][place, 0] == last + 1
+        assert batch.discounts[place, 0] == pytest.approx(GAMMA**steps)
+        assert batch.dones[place, 0] == (ruin and last == 20)
+    assert rows.max() == 137, "the newest two transitions have no three rewards yet"
+
+
+def test_a_full_memory_forgets_the_oldest_and_never_joins_it_to_the_newest():
+    memory = replay(10, n_step=3)
+    fill(memory, 25)
+    batch = memory.sample(2_000)
+    rows = batch.observations["row"][:, 0].numpy()
+    assert set(rows[rows < 100]) == set(range(15, 23))
+    np.testing.assert_array_equal(batch.next_observations["row"][:, 0], rows + 3)
+
+
+def test_a_million_transitions_take_less_than_200_megabytes():
+    memory = RowReplay(1_000_000, SPACE, spaces.Discrete(3), "cpu", 64, seen=(0,))
+    held = sum(value.nbytes for value in vars(memory).values() if isinstance(value, np.ndarray))
+    assert held < 30e6
+    weights = spaces.Box(-1, 1, (16,), np.float32)
+    wide = spaces.Dict({"row": SPACE["row"], "account": spaces.Box(-20, 20, (68,), np.float32)})
+    many = RowReplay(1_000_000, wide, weights, "cpu", 64, seen=tuple(range(16)))
+    held = sum(value.nbytes for value in vars(many).values() if isinstance(value, np.ndarray))
+    assert held < 210e6, "sixteen assets: weights before and after, and sixteen actions"
