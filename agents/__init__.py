@@ -17,20 +17,21 @@ LEVEL, LEVELS, WEIGHTS = "one level of one asset", "a level of each asset", "wei
 class Algo:
     recipe: str  # "module:function" that says how it is built
     chooses: tuple[str, ...]  # the kinds of action that it can learn
+    settings: tuple[str, ...]  # the parts of AgentConfig that it alone reads, or with its kin
 
 
 ALGOS: dict[str, Algo] = {
-    "ppo": Algo("agents.algos.on_policy:ppo", (LEVEL, LEVELS, WEIGHTS)),
-    "a2c": Algo("agents.algos.on_policy:a2c", (LEVEL, LEVELS, WEIGHTS)),
-    "dqn": Algo("agents.algos.off_policy:dqn", (LEVEL,)),
-    "all_q": Algo("agents.algos.all_q:all_q", (LEVEL,)),
-    "qrdqn": Algo("agents.algos.off_policy:qrdqn", (LEVEL,)),
-    "trpo": Algo("agents.algos.on_policy:trpo", (LEVEL, LEVELS, WEIGHTS)),
-    "maskable_ppo": Algo("agents.algos.on_policy:maskable_ppo", (LEVEL, LEVELS)),
-    "recurrent_ppo": Algo("agents.algos.on_policy:recurrent_ppo", (LEVEL, LEVELS, WEIGHTS)),
-    "sac": Algo("agents.algos.off_policy:sac", (WEIGHTS,)),
-    "td3": Algo("agents.algos.off_policy:td3", (WEIGHTS,)),
-    "tqc": Algo("agents.algos.off_policy:tqc", (WEIGHTS,)),
+    "ppo": Algo("agents.algos.on_policy:ppo", (LEVEL, LEVELS, WEIGHTS), ("ppo",)),
+    "a2c": Algo("agents.algos.on_policy:a2c", (LEVEL, LEVELS, WEIGHTS), ("a2c",)),
+    "dqn": Algo("agents.algos.off_policy:dqn", (LEVEL,), ("dqn",)),
+    "all_q": Algo("agents.algos.all_q:all_q", (LEVEL,), ("all_q",)),
+    "qrdqn": Algo("agents.algos.off_policy:qrdqn", (LEVEL,), ("dqn",)),
+    "trpo": Algo("agents.algos.on_policy:trpo", (LEVEL, LEVELS, WEIGHTS), ("trpo",)),
+    "maskable_ppo": Algo("agents.algos.on_policy:maskable_ppo", (LEVEL, LEVELS), ("ppo",)),
+    "recurrent_ppo": Algo("agents.algos.on_policy:recurrent_ppo", (LEVEL, LEVELS, WEIGHTS), ("ppo", "lstm")),
+    "sac": Algo("agents.algos.off_policy:sac", (WEIGHTS,), ("actor_critic",)),
+    "td3": Algo("agents.algos.off_policy:td3", (WEIGHTS,), ("actor_critic",)),
+    "tqc": Algo("agents.algos.off_policy:tqc", (WEIGHTS,), ("actor_critic",)),
 }
 
 

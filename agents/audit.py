@@ -19,9 +19,10 @@ from stable_baselines3.dqn.policies import DQNPolicy
 
 from agents.algos.recipe import Task, make_policy
 from agents.arena.rollout import Contestant, compete
-from agents.bundle import Bundle, spans_of, table_for
+from agents.bundle import Bundle, spans_of
 from agents.experiment import ExperimentConfig
 from agents.feature_table import publish
+from agents.sight import Sight, table_for
 from agents.strategies.baselines import momentum
 from agents.strategies.signal import SignalPolicy, Thresholds, score_of, tuned
 from agents.weights import portable
@@ -32,9 +33,13 @@ from data.leaks import answers, early_stamps, overlaps
 from data.market import Market
 from data.sources.base import RawData
 from encoders.base import Encoder
+from encoders.batches import labelled_rows
 from encoders.checkpoint import Checkpoint, TrainedSpan
 from encoders.config import EncoderConfig
 from encoders.embed import Embeddings, embed
+from encoders.ensemble.ensemble import Ensemble
+from encoders.ensemble.fusion import fit_fusion
+from encoders.ensemble.nets import Nets
 from encoders.forecast import LEVELS
 from encoders.model import ForecastModel
 from encoders.scale import TargetScale
@@ -223,18 +228,30 @@ def untrained(data: Dataset, config: EncoderConfig, window: int, seed: int = 0) 
                       market.fingerprint, market.assets, portable(model.state_dict()))
 
 
-def newborn(data: Dataset, config: ExperimentConfig, checkpoint: Checkpoint | None) -> Bundle:
+def newborn(data: Dataset, config: ExperimentConfig, seen: Sight | Checkpoint | None) -> Bundle:
     """An agent of the experiment with fresh random weights; its table is scaled on the last training rows."""
-    train, window = data.split.train, config.data.window
+    sight, train, window = Sight.of(seen), data.split.train, config.data.window
     part = data.market.slice(slice(max(train.stop - 2 * (NEAR + window), 0), train.stop))
-    table = table_for(part, checkpoint, config.agent, "cpu", None, part.decision_rows(window))
+    table = table_for(part, sight, config.agent, "cpu", None, part.decision_rows(window))
     engine = Engine(part, config.env, 1, window)
     with torch.random.fork_rng([]):
         torch.manual_seed(config.seed)
         policy = make_policy(config.algo, Task(config.agent, config.env, 1, part.assets), publish(table),
                              observation_space(engine, "row"), config.env.actions(len(part.assets)).space)
     return Bundle(config.algo, config.agent, config.env, window, data.scaler, table.scaler, spans_of(data.split),
-                  data.market.fingerprint, data.market.assets, config.seed, portable(policy.state_dict()), checkpoint)
+                  data.market.fingerprint, data.market.assets, config.seed, portable(policy.state_dict()), sight)
+
+
+def blended(data: Dataset, config: ExperimentConfig, checkpoints: Mapping[str, Checkpoint]) -> Ensemble:
+    """The experiment's ensemble of untrained nets, fused on validation rows as the trained one is; without its trees,
+    which cannot be had ungrown."""
+    members = {name: Nets((checkpoints[name],)) for name in config.ensemble.members if name in checkpoints}
+    if not members:
+        raise UserError("an untrained ensemble of trees alone forecasts nothing: audit the trained agent with --bundle")
+    forecasts = {name: net.forecast(data.market) for name, net in members.items()}
+    rows = labelled_rows(data.market, data.labels, config.data.window, data.split.valid)
+    fusion = fit_fusion(forecasts, data.labels, rows, config.ensemble.fusion)
+    return Ensemble(members, fusion, config.data.labels, str(data.market.time[data.split.valid.start]))
 
 
 def watched_in(config: ExperimentConfig, data: Dataset, bundle: Bundle | None = None) -> Watched:
@@ -245,10 +262,11 @@ def watched_in(config: ExperimentConfig, data: Dataset, bundle: Bundle | None = 
         if bundle.window != window:
             raise UserError(f"the bundle decides on windows of {bundle.window} bars, the data have {window}: set "
                             f"--data.window {bundle.window}")
-        trained = {bundle.encoder: bundle.checkpoint} if bundle.checkpoint else {}
-        return Watched(bundle.env, window, trained, {bundle.name: bundle})
+        return Watched(bundle.env, window, bundle.sight.checkpoints, {bundle.name: bundle})
     checkpoints = {name: untrained(data, config.net_of(name), window, config.seed) for name in config.encoders}
-    agent = newborn(data, config, checkpoints.get(config.encoder))
+    wanted = config.agent.extractor
+    agent = newborn(data, config, Sight(checkpoints.get(config.encoder), tuple(checkpoints[n] for n in wanted.beside),
+                                        blended(data, config, checkpoints) if wanted.ensemble else None))
     return Watched(config.env, window, checkpoints, {agent.name: agent})
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from stable_baselines3.common.policies import BasePolicy
 
 from agents import ALGOS
 from agents.algos.recipe import Task, make_policy
 from agents.config import AgentConfig
-from agents.feature_table import FeatureTable, make_table, publish
+from agents.feature_table import publish
+from agents.sight import Sight, table_for
 from agents.weights import Weights, load_weights, save_weights
 from configs.errors import UserError
 from configs.loader import parse
@@ -21,14 +21,11 @@ from configs.run import plain, write_json
 from data.market import Market
 from data.scaling import Scaler
 from data.splits import Split
-from encoders.batches import Windows
-from encoders.checkpoint import Checkpoint
-from encoders.embed import embed
 from envs.config import EnvConfig
 from envs.engine import Engine
 from envs.observations import observation_space
 
-SETTINGS, WEIGHTS, ENCODER = "bundle.json", "policy.safetensors", "encoder"
+SETTINGS, WEIGHTS = "bundle.json", "policy.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,20 +41,20 @@ class Bundle:
     assets: tuple[str, ...]
     seed: int
     weights: Weights
-    checkpoint: Checkpoint | None = None  # None: the policy sees the features of the last bar
+    sight: Sight = field(default_factory=Sight)
 
     @property
     def encoder(self) -> str:
-        return self.checkpoint.encoder.name if self.checkpoint else "none"
+        return self.sight.encoder
 
     @property
     def name(self) -> str:
-        return f"{self.algo} + {self.encoder}"
+        return f"{self.algo} + {self.sight.name}"
 
     def policy(self, market: Market, device: str = "cpu", cache: Path | None = None) -> BasePolicy:
         """The trained policy, looking rows of `market` up; a market it does not fit is refused."""
         self.check_fits(market)
-        table = table_for(market, self.checkpoint, self.agent, device, cache, scaler=self.table_scaler)
+        table = table_for(market, self.sight, self.agent, device, cache, scaler=self.table_scaler)
         engine = Engine(market, self.env, 1, self.window)
         actions = self.env.actions(len(market.assets))
         policy = make_policy(self.algo, Task(self.agent, self.env, 1, market.assets), publish(table),
@@ -87,13 +84,12 @@ class Bundle:
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(self.weights, folder / WEIGHTS)
-        if self.checkpoint:
-            self.checkpoint.save(folder / ENCODER)
+        self.sight.save(folder)
         write_json(folder / SETTINGS, {
             "algo": self.algo, "agent": plain(self.agent), "env": plain(self.env), "window": self.window,
             "scaler": self.scaler.plain(), "table_scaler": self.table_scaler.plain(),
             "trained": self.trained, "market": self.market, "assets": self.assets, "seed": self.seed,
-            "encoder": self.encoder,
+            **self.sight.plain(),
         })
 
     @classmethod
@@ -114,30 +110,18 @@ class Bundle:
                 assets=tuple(stored["assets"]),
                 seed=int(stored["seed"]),
                 weights=load_weights(folder / WEIGHTS),
-                checkpoint=None if stored["encoder"] == "none" else Checkpoint.load(folder / ENCODER),
+                sight=Sight.load(folder, stored),
             )
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise UserError(f"the bundle in {folder} is damaged: {' '.join(str(error).split())}") from None
-
-
-def table_for(market: Market, checkpoint: Checkpoint | None, agent: AgentConfig, device: str, cache: Path | None,
-              train_rows: np.ndarray | None = None, scaler: Scaler | None = None) -> FeatureTable:
-    """What a policy looks up on `market`: features, or embeddings of the checkpoint, frozen or to be fine-tuned."""
-    if checkpoint is None:
-        if agent.finetune:
-            raise UserError("agent.finetune needs an encoder to train on: choose one with --encoder")
-        return make_table(market, None, train_rows, scaler)
-    if agent.finetune and checkpoint.context == "stream":
-        raise UserError("agent.finetune reads windows, and this checkpoint embeds a carried stream: pretrain with "
-                        "--pretrain.context window, or leave finetune out")
-    embeddings = embed(checkpoint, market, device, cache)
-    if not agent.finetune:
-        return make_table(market, embeddings, train_rows, scaler)
-    return make_table(market, embeddings, train_rows, scaler, checkpoint.model(device),
-                      Windows(market, checkpoint.window, device))
 
 
 def spans_of(split: Split) -> dict[str, list[int]]:
     """The rows that taught and the rows that chose."""
     return {name: [span.start, span.stop] for name, span in (("train", split.train), ("valid", split.valid))}
 
+
+def places_in(run: Path) -> list[Path]:
+    """Folders of a run's bundles: one, or one of each seed; of a run without any, where one would have been."""
+    several = sorted(run.glob(f"seed*/bundle/{SETTINGS}"), key=lambda path: int(path.parts[-3].removeprefix("seed")))
+    return [path.parent for path in several] or [run / "bundle"]

@@ -1,4 +1,4 @@
-"""What is watched while an agent learns: validation growth, finance scalars, an equity picture, updates, throughput."""
+"""When an agent is looked at while it learns, which of its weights are kept, and when it is time to stop."""
 
 from __future__ import annotations
 
@@ -8,106 +8,81 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Figure
 from tqdm import tqdm
 
-from agents.plots import equity_figure
-from agents.policy import Policy
+from agents.config import AgentConfig
+from agents.sb3_env import AccountsVecEnv
+from agents.watch.cockpit import Card, draw_look, record_best, record_card, record_look
+from agents.watch.critic import calibration
+from agents.watch.training import Tally
+from agents.watch.validation import Validation
 from agents.weights import Weights, portable
 from configs.errors import UserError
-from data.market import Market
-from envs.config import EnvConfig
-from envs.engine import Engine
-from envs.layout import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, START, TRADED, TURNOVER
-from envs.metrics import Metrics, measure
-from envs.observations import observe
 
-PAID = [FEES, SLIPPAGE, CARRY, INTEREST]
-
-
-class Validation:
-    """A span cut into parts that are walked side by side, so that a look at it costs a fraction of a second."""
-
-    def __init__(self, market: Market, config: EnvConfig, window: int, rows: slice, parts: int = 32) -> None:
-        decisions = len(market.decision_rows(window, rows)) - 1
-        parts = max(1, min(parts, decisions // 50))
-        self.engine = Engine(market, config, parts, window, rows)
-        self.steps = decisions // parts
-        self.starts = np.arange(parts) * self.steps
-        self._actions = config.actions(len(market.assets))
-
-    def run(self, policy: Policy) -> tuple[np.ndarray, Metrics]:
-        """Equity of the parts one after the other, as if each began with what the last one left; and its metrics."""
-        engine, assets = self.engine, len(self.engine.market.assets)
-        engine.reset(starts=self.starts)
-        target = np.zeros((engine.accounts, assets))
-        rewards = np.zeros((engine.accounts, self.steps))
-        weights = np.zeros((engine.accounts, self.steps, assets))
-        turnover = np.zeros((engine.accounts, self.steps))
-        costs = np.zeros(engine.accounts)
-        state, alive = None, np.ones(engine.accounts, bool)
-        for k in range(self.steps):
-            observation = observe(engine, "row", engine.shown, engine.observed)
-            action, state = policy.predict(observation, state, deterministic=True)
-            self._actions.write(action, target, engine.weights)
-            target[~alive] = 0.0
-            engine.step(target)
-            rewards[:, k] = np.where(alive, engine.reward, 0.0)
-            weights[:, k] = np.where(alive[:, None], engine.observed[:, :assets], 0.0)
-            turnover[:, k] = np.where(alive, engine.money[:, TURNOVER], 0.0)
-            costs = np.where(alive, engine.money[:, PAID].sum(axis=1), costs)
-            alive &= ~engine.terminated
-        equity = np.exp(np.concatenate([[0.0], rewards.ravel().cumsum()]))
-        years = float(engine.years[: self.steps * engine.accounts].sum())
-        return equity, measure(equity, weights.reshape(-1, assets), turnover.ravel(),
-                               float(costs.sum() / engine.config.capital), years, engine.market.bars_per_year)
+POINTS = 200  # of the training curves
 
 
 class Watch(BaseCallback):
-    """Validates `times` times, keeps the best weights on disk and in memory, draws, and shows a bar.
+    """Validates `agent.validations` times, keeps the best weights on disk and in memory, logs, and shows a bar.
 
     Best is the highest mean growth less one standard error: among a dozen looks at a noisy span the mean alone would
-    choose a lucky gambler over a policy that has learnt to stay out.
+    choose a lucky gambler over a policy that has learnt to stay out. With `agent.patience` so many looks in a row that
+    find nothing better end the training.
+
+    It draws no random number and leaves the policy as it found it, so how often one looks changes nothing.
     """
 
-    def __init__(self, validation: Validation, steps: int, times: int, keep: Callable[[Weights], None],
-                 progress: bool) -> None:
+    def __init__(self, validation: Validation, agent: AgentConfig, keep: Callable[[Weights], None], progress: bool,
+                 card: Card | None = None) -> None:
         super().__init__()
-        self.validation, self.steps, self.times, self.keep = validation, steps, times, keep
+        self.validation, self.agent, self.keep, self.progress, self.card = validation, agent, keep, progress, card
         self.best_score, self.best_step = -np.inf, 0
         self.best_weights: Weights = {}
+        self.best_numbers: dict[str, float] = {}
+        self.worse = 0  # looks since the best one
+        self.stopped = False
+        self.next_look = self.next_point = 0  # steps
         # disable=None: no bar where the output is a file
-        self._bar = tqdm(total=steps, desc="agent", unit=" steps", unit_scale=True,
+        self._bar = tqdm(total=agent.steps, desc="agent", unit=" steps", unit_scale=True,
                          disable=None if progress else True)
-        self._episodes: list[np.ndarray] = []
-        self._next = 0
-        self._started = time.perf_counter()
+
+    def _on_training_start(self) -> None:
+        assert isinstance(self.training_env, AccountsVecEnv)
+        self.tally = Tally(self.training_env.engine)
+        self._began, self._began_at = time.perf_counter(), self.model.num_timesteps
+        if self.card:
+            record_card(self.logger, self.card)
 
     def _on_step(self) -> bool:
-        for info in self.locals["infos"]:
-            if "final_money" in info:
-                self._episodes.append(info["final_money"])
-        self._bar.update(min(self.num_timesteps, self.steps) - self._bar.n)
-        if self.num_timesteps >= self._next:
-            self._next += self.steps // self.times
-            self._validate()
-        return True
-
-    def _on_rollout_end(self) -> None:
-        if self._episodes:
-            money = np.array(self._episodes)
-            capital = money[:, START]
-            growth = np.log(np.maximum(money[:, EQUITY] / capital, 1e-3))
-            self.logger.record("train/episode_growth", float(growth.mean()))
-            self.logger.record("train/episode_costs", float((money[:, PAID].sum(axis=1) / capital).mean()))
-            self.logger.record("train/episode_turnover", float((money[:, TRADED] / capital).mean()))
-            self._episodes.clear()
+        if self.locals["infos"]:  # all_q steps no account
+            self.tally.step()
+        self._bar.update(min(self.num_timesteps, self.agent.steps) - self._bar.n)
+        if self.num_timesteps >= self.next_look:
+            self.next_look += self.agent.steps // self.agent.validations
+            self._look()
+        elif self.num_timesteps >= self.next_point:
+            self._point()
+        return not self.stopped
 
     def _on_training_end(self) -> None:
-        self._validate()
+        if not self.stopped:  # else nothing was learnt since the last look
+            self._look(last=True)
+        record_best(self.logger, {**self.best_numbers, "step": self.best_step}, self.card)
+        self.logger.dump(self.num_timesteps)
         self._bar.close()
 
-    def _validate(self) -> None:
+    def _point(self) -> None:
+        """One more point of every curve that has something new to say."""
+        self.next_point = self.num_timesteps + self.agent.steps // POINTS
+        for name, value in self.tally.take().items():
+            self.logger.record(f"train/{name}", value)
+        self.logger.record("time/updates", self._updates)
+        gone = time.perf_counter() - self._began
+        self.logger.record("time/steps_per_second", (self.num_timesteps - self._began_at) / gone)
+        self.logger.dump(self.num_timesteps)
+
+    def _look(self, last: bool = False) -> None:
+        """Try the policy on the validation rows; pictures are of each that is the best so far, and of the last."""
         policy = self.model.policy
         policy.set_training_mode(False)
         weights = policy.state_dict()
@@ -115,21 +90,28 @@ class Watch(BaseCallback):
             if not torch.isfinite(value).all():
                 raise UserError(f"the policy's {name} is not a number after {self.num_timesteps} steps; lower agent.lr "
                                 f"(the best weights so far are kept, from step {self.best_step})")
-        equity, metrics = self.validation.run(policy)
-        growths = np.diff(np.log(equity))
-        growth = float(growths.mean())
-        score = growth - float(growths.std()) / np.sqrt(len(growths))
+        look = self.validation.run(policy)
+        growth = float(look.growths.mean())
+        score = growth - float(look.growths.std()) / np.sqrt(len(look.growths))
+        self.worse += 1
         if score > self.best_score:
-            self.best_score, self.best_step = score, self.num_timesteps
-            self.best_weights = portable(weights)
+            self.best_score, self.best_step, self.worse = score, self.num_timesteps, 0
+            self.best_weights, self.best_numbers = portable(weights), look.numbers
             self.keep(self.best_weights)
-        updates = getattr(self.model, "_n_updates", 0)
-        for name in ("total_return", "sharpe", "max_drawdown", "turnover", "exposure", "costs", "trades", "win_rate"):
-            self.logger.record(f"valid/{name}", float(getattr(metrics, name)))
-        self.logger.record("valid/growth_per_bar", growth)
-        self.logger.record("time/updates", updates)
-        self.logger.record("time/steps_per_second", self.num_timesteps / (time.perf_counter() - self._started))
-        figure = equity_figure({"validation": equity}, f"after {self.num_timesteps:,} steps, {updates:,} updates")
-        self.logger.record("valid/equity", Figure(figure, close=True), exclude=("stdout", "log", "json", "csv"))
-        self.logger.dump(self.num_timesteps)
-        self._bar.set_postfix(updates=updates, valid=f"{growth * 1e4:+.2f} bps/bar")
+        for name, value in calibration(policy, look, self.agent.gamma, self.agent.reward_scale).items():
+            self.logger.record(f"valid/{name}", value)
+        record_look(self.logger, look)
+        if last or not self.worse:
+            draw_look(self.logger, look, self.validation.engine.market.assets,
+                      f"Validation rows after {self.num_timesteps:,} steps, {self._updates:,} updates")
+        self._point()
+        self._bar.set_postfix(updates=self._updates, valid=f"{growth * 1e4:+.2f} bps/bar")
+        if 0 < self.agent.patience <= self.worse:
+            self.stopped = True
+            if self.progress:
+                tqdm.write(f"stopped after {self.num_timesteps:,} steps: {self.worse} validations in a row found "
+                           f"nothing better than step {self.best_step:,} (agent.patience)")
+
+    @property
+    def _updates(self) -> int:
+        return getattr(self.model, "_n_updates", 0)

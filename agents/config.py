@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 from configs.errors import UserError
 from configs.registry import check_name
+from encoders import ENCODERS
 from envs.observations import PER_ACCOUNT, PER_ASSET
+
+JOINS = ("concat", "gated")
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,53 @@ class LSTMConfig:
 
 
 @dataclass(frozen=True)
+class ExtractorConfig:
+    """What the policy sees of the market, and whether it learns to see.
+
+    >>> ExtractorConfig(join="gated", beside=("lstm", "lstm"))
+    Traceback (most recent call last):
+    configs.errors.UserError: agent.extractor.beside names each encoder once, found lstm, lstm
+    """
+
+    finetune: bool = False
+    """train the chosen encoder on, end to end, instead of looking its frozen embeddings up"""
+    encoder_lr: float = 0.1
+    """learning rate of a fine-tuned encoder, as a share of agent.lr, with which it falls; trpo's policy, encoder and
+    all, moves as far as its trust region lets it, and this is the rate of its value's encoder"""
+    unfreeze: float = 0.0
+    """share of the training after which a fine-tuned encoder begins to move; 0: from the start"""
+    beside: tuple[str, ...] = ()
+    """further encoders, whose frozen embeddings and forecasts stand beside what the chosen one says"""
+    join: str = "concat"
+    """how several encoders are joined. concat: one after the other; gated: each brought to `width` numbers, which are
+    added up by weights that the row decides"""
+    width: int = 32
+    """numbers that gated makes of each encoder, and shared of each asset"""
+    ensemble: bool = False
+    """show the supervised ensemble's forecast too: direction, quantiles, volatility and what its members disagree on"""
+    folds: int = 4
+    """blocks of the training rows, each forecast by an ensemble that was not taught on it; so many more ensembles are
+    trained. 0: the one ensemble forecasts the rows it was taught on too, where it looks better than it is"""
+    shared: bool = False
+    """one network for all assets of a portfolio, whatever their order, instead of one over all their columns"""
+
+    def __post_init__(self) -> None:
+        check_name("agent.extractor.join", self.join, JOINS)
+        for name in self.beside:
+            check_name("agent.extractor.beside", name, ENCODERS)
+        if len(set(self.beside)) < len(self.beside):
+            raise UserError(f"agent.extractor.beside names each encoder once, found {', '.join(self.beside)}")
+        if self.join == "gated" and not self.beside:
+            raise UserError("agent.extractor.join gated weighs several encoders: name more in agent.extractor.beside, "
+                            "or leave join at concat")
+        if not (self.encoder_lr > 0 and 0 <= self.unfreeze < 1 and self.width >= 1):
+            raise UserError("agent.extractor needs encoder_lr > 0, 0 <= unfreeze < 1 and width >= 1, found "
+                            f"{self.encoder_lr}, {self.unfreeze}, {self.width}")
+        if self.folds < 0 or self.folds == 1:
+            raise UserError(f"agent.extractor.folds is 0 or at least 2 blocks, found {self.folds}")
+
+
+@dataclass(frozen=True)
 class AgentConfig:
     steps: int = 1_000_000
     """steps of all accounts together"""
@@ -169,12 +219,15 @@ class AgentConfig:
     account: tuple[str, ...] = ("weight",)
     """numbers of the account that the policy sees. Under log growth and proportional costs the best action depends on
     the position alone; equity and time left would take other values in a long evaluation than in training episodes"""
-    finetune: bool = False
-    """train the encoder on, end to end, instead of looking its frozen embeddings up"""
     validations: int = 10
     """how often the policy is tried on validation rows; the best one is kept"""
+    patience: int = 0
+    """training ends after so many validations in a row without a better one; 0: never"""
+    save_every: float = 60.0
+    """seconds between two saves of all that a training goes on from after a kill; 0: before every rollout"""
     threads: int = 1
     """torch threads; small networks get slower with more when cores are shared"""
+    extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     a2c: A2CConfig = field(default_factory=A2CConfig)
     trpo: TRPOConfig = field(default_factory=TRPOConfig)
@@ -190,6 +243,8 @@ class AgentConfig:
         if min(self.steps, self.accounts, self.validations, self.threads, *self.net) < 1:
             raise UserError("agent.steps, accounts, validations, threads and net must be at least 1, found "
                             f"{self.steps}, {self.accounts}, {self.validations}, {self.threads}, {self.net}")
+        if self.patience < 0:
+            raise UserError(f"agent.patience must be at least 0 (0: train to the end), found {self.patience}")
         if not 0 <= self.lr_end <= 1:
             raise UserError(f"agent.lr_end is a share of agent.lr, from 0 to 1, found {self.lr_end}")
         if not (self.lr > 0 and 0 <= self.gamma <= 1 and self.reward_scale > 0):

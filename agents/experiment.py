@@ -24,6 +24,7 @@ from envs.config import EnvConfig
 from envs.execution import COSTS
 
 if TYPE_CHECKING:
+    from agents.sight import Sight
     from encoders.checkpoint import Checkpoint
     from encoders.embed import Embeddings
     from encoders.ensemble.ensemble import Ensemble
@@ -72,6 +73,10 @@ class ExperimentConfig(Choice):
     """where runs are written; pretrained encoders are kept for the next run in <runs>/cache"""
     seed: int = 0
     """of pretraining and of the agent; the simulated market has its own, data.simulator.seed"""
+    seeds: int = 1
+    """agents that are trained, from `seed` on, each in a folder of its own; they share the encoders of `seed`"""
+    jobs: int = 0
+    """agents that are trained side by side, each of agent.threads threads; 0: one for every two cores"""
     device: str = "auto"
     """auto, cpu or cuda"""
     progress: bool = True
@@ -86,33 +91,50 @@ class ExperimentConfig(Choice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.seed < 0:
-            raise UserError(f"seed must be at least 0, found {self.seed}")
+        if self.seed < 0 or self.seeds < 1 or self.jobs < 0:
+            raise UserError(f"seed and jobs must be at least 0 and seeds at least 1, found {self.seed}, {self.jobs}, "
+                            f"{self.seeds}")
         check_name("device", self.device, ("auto", "cpu", "cuda"))
         if LEVELS not in ALGOS[self.algo].chooses or self.env.action == "weights":  # how many assets the data will say
             check_actions(self.algo, self.env.action)
         if self.env.risk.kelly or self.env.risk.confidence:
             raise UserError("env.risk.kelly and env.risk.confidence size by forecasts that only code can give an "
                             "environment so far (outlook=): leave them out of a training run")
-        if self.agent.finetune and self.pretrain.context == "stream":
-            raise UserError("agent.finetune reads windows, and a stream is asked for (by a flag or by the encoder's "
-                            "preset): set --pretrain.context window, or leave finetune out")
+        self._check_extractor()
         if self.pretrain.context == "stream" and self.encoder not in (*STATEFUL, "none"):
             raise UserError(f"pretrain.context stream needs an encoder that carries a state, and {self.encoder} reads "
                             f"windows: choose one of {', '.join(STATEFUL)}, or leave context at window")
-        if self.agent.finetune and self.encoder == "none":
-            raise UserError("agent.finetune needs an encoder to train on: choose one with --encoder")
         if self.encoder not in ("none", self.net.name):
             raise UserError(f"net.name is {self.net.name!r} but the encoder is {self.encoder!r}: give --encoder alone")
+
+    def _check_extractor(self) -> None:
+        wanted = self.agent.extractor
+        if wanted.finetune and self.pretrain.context == "stream":
+            raise UserError("agent.extractor.finetune reads windows, and a stream is asked for (by a flag or by the "
+                            "encoder's preset): set --pretrain.context window, or leave finetune out")
+        if wanted.finetune and self.encoder == "none":
+            raise UserError("agent.extractor.finetune needs an encoder to train on: choose one with --encoder")
+        if self.encoder in wanted.beside:
+            raise UserError(f"{self.encoder} is the chosen encoder and cannot stand beside itself: leave it out of "
+                            "agent.extractor.beside")
+        if wanted.ensemble and not self.ensemble.members:
+            raise UserError("agent.extractor.ensemble shows an ensemble's forecast, and ensemble.members is empty: "
+                            "name some, or leave it out")
 
     def called(self, what: str) -> Self:
         """With a name: the one that was given, or what it is, of which market and from which seed."""
         market = "" if self.market == "bundled" else f"-{self.market}"
-        return replace(self, name=self.name or f"{what}{market}-seed{self.seed}")
+        seeds = f"seed{self.seed}" if self.seeds == 1 else f"seeds{self.seed}-{self.seed + self.seeds - 1}"
+        return replace(self, name=self.name or f"{what}{market}-{seeds}")
 
     @property
     def folder(self) -> Path:
-        return self.runs / str(self.called(f"{self.algo}-{self.encoder}").name)
+        seen = "+".join((self.encoder, *self.agent.extractor.beside))
+        return self.runs / str(self.called(f"{self.algo}-{seen}").name)
+
+    def folder_of(self, seed: int) -> Path:
+        """Where the agent of one seed is kept: the run's own folder, unless there are several."""
+        return self.folder if self.seeds == 1 else self.folder / f"seed{seed}"
 
     @property
     def cache(self) -> Path:
@@ -144,7 +166,8 @@ class ExperimentConfig(Choice):
     def encoders(self) -> tuple[str, ...]:
         """Every encoder the experiment needs, each once."""
         chosen = () if self.encoder == "none" else (self.encoder,)
-        return tuple(dict.fromkeys((*chosen, *(name for name in self.ensemble.members if name in ENCODERS))))
+        return tuple(dict.fromkeys((*chosen, *self.agent.extractor.beside,
+                                    *(name for name in self.ensemble.members if name in ENCODERS))))
 
 
 Experiment = TypeVar("Experiment", bound=ExperimentConfig)
@@ -226,3 +249,26 @@ def ensemble_of(config: ExperimentConfig, dataset: Dataset, device: str
                                            config.data.window, config.trees_of(kind), config.cache, config.seed,
                                            config.progress),
         device=device, cache=config.cache)
+
+
+def sight_of(config: ExperimentConfig, dataset: Dataset, device: str, ensemble: Ensemble | None = None) -> Sight:
+    """What the experiment's agent sees through: its encoders, and the `ensemble` where it is asked for."""
+    from agents.sight import Sight
+    from encoders.ensemble.heldout import held_out
+
+    wanted = config.agent.extractor
+    chosen = None if config.encoder == "none" else encode(config, dataset, config.encoder, device)[0]
+    beside = tuple(encode(config, dataset, name, device)[0] for name in wanted.beside)
+    if not wanted.ensemble:
+        return Sight(chosen, beside)
+    assert ensemble is not None
+
+    def taught(part: Dataset, fold: int) -> tuple[Ensemble, dict[str, Forecast]]:
+        inside = replace(config, name=str(config.folder.relative_to(config.runs) / f"heldout-{fold}"))
+        found, forecasts = ensemble_of(inside, part, device)
+        assert found is not None
+        return found, forecasts
+
+    said = held_out(ensemble.forecast(dataset.market), dataset, config.data.window, wanted.folds,
+                    config.data.split.embargo, taught) if wanted.folds else None
+    return Sight(chosen, beside, ensemble, said)

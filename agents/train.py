@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from torch.utils.tensorboard import SummaryWriter
 
-from agents import check_actions
+from agents import check_actions, resume
 from agents.algos.recipe import Task, make_model
-from agents.bundle import Bundle, spans_of, table_for
-from agents.callbacks import Validation, Watch
+from agents.bundle import Bundle, spans_of
+from agents.callbacks import Watch
 from agents.config import AgentConfig
 from agents.feature_table import publish
+from agents.finetuning import Unfreeze
 from agents.sb3_env import AccountsVecEnv
+from agents.sight import Sight, table_for
+from agents.watch.cockpit import card_of
+from agents.watch.validation import Validation
 from agents.weights import Weights
 from configs.errors import UserError
 from data.dataset import Dataset
@@ -21,36 +29,62 @@ from envs.config import EnvConfig
 
 
 def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, window: int,
-          checkpoint: Checkpoint | None = None, device: str = "cpu", folder: Path | None = None,
+          seen: Sight | Checkpoint | None = None, device: str = "cpu", folder: Path | None = None,
           cache: Path | None = None, seed: int = 0, progress: bool = True) -> Bundle:
-    """The best policy on validation rows, as a bundle.
+    """The best policy on validation rows, as a bundle; without a sight it sees the features of the last bar.
 
-    With a `folder` the best weights so far are always on disk there, and TensorBoard's logs beside them, so that a
-    stop half-way leaves what was learnt.
+    With a `folder` the best weights so far are always on disk there, TensorBoard's logs beside them, and all that the
+    training goes on from: after a kill the same call ends with the weights that it would have had.
     """
     torch.set_num_threads(agent.threads)
     market, split = dataset.market, dataset.split
     check_actions(algo, env.action, len(market.assets))
     train_rows = market.decision_rows(window, split.train)
-    table = table_for(market, checkpoint, agent, device, cache, train_rows)
+    sight = Sight.of(seen)
+    table = table_for(market, sight, agent, device, cache, train_rows)
     accounts = AccountsVecEnv(market, env, agent.accounts, window, split.train, agent.reward_scale, seed=seed)
     model = make_model(algo, Task(agent, env, accounts.num_envs, market.assets), accounts, publish(table), device, seed)
-    model.tensorboard_log = str(folder / "tensorboard") if folder else None
 
     def bundle(weights: Weights) -> Bundle:
         return Bundle(algo, agent, env, window, dataset.scaler, table.scaler, spans_of(split), market.fingerprint,
-                      market.assets, seed, weights, checkpoint)
+                      market.assets, seed, weights, replace(sight, said=None))
 
     def keep(weights: Weights) -> None:
         if folder:
             bundle(weights).save(folder / "bundle")
 
-    watch = Watch(Validation(market, env, window, split.valid), agent.steps, agent.validations, keep, progress)
+    card = card_of(algo, sight.name, window, seed, agent, env, folder)
+    watch = Watch(Validation(market, env, window, split.valid), agent, keep, progress, card)
+    callbacks: list[BaseCallback] = [Unfreeze(agent.extractor.unfreeze, agent.steps), watch]
+    state = folder / "training" / resume.FILE if folder else None
+    resumed = False
+    if folder and state:
+        digest = resume.digest_of(algo=algo, agent=agent, env=env, window=window, seed=seed, table=table.key,
+                                  market=market.fingerprint)
+        callbacks.append(resume.Keeper(state, digest, agent.save_every, watch))
+        resumed = resume.load(state, digest, model, watch)
+        if resumed and progress:
+            print(f"goes on from step {model.num_timesteps:,}, where an earlier start of this training was stopped")
+        model.set_logger(logger_of(folder / "tensorboard" / algo, model.num_timesteps))
     try:
-        model.learn(agent.steps, callback=watch, log_interval=50, tb_log_name=algo)
+        model.learn(agent.steps - model.num_timesteps, callback=callbacks, log_interval=50,
+                    reset_num_timesteps=not resumed)
     except ValueError as error:
         if "nan" not in str(error):
             raise
         raise UserError(f"the policy's outputs are not numbers after {model.num_timesteps} steps: lower agent.lr "
                         f"({agent.lr}); the best weights so far, of step {watch.best_step}, are kept") from None
-    return bundle(watch.best_weights)
+    best = bundle(watch.best_weights)
+    if folder and state:
+        best.save(folder / "bundle")
+        state.unlink(missing_ok=True)  # it has been gone on from to the end
+    return best
+
+
+def logger_of(folder: Path, step: int) -> Logger:
+    """TensorBoard alone; points beyond `step`, of a start that went further before it was stopped, are not shown."""
+    output = TensorBoardOutputFormat(str(folder))
+    if step:
+        output.writer.close()
+        output.writer = SummaryWriter(str(folder), purge_step=step)
+    return Logger(str(folder), [output])

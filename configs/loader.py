@@ -122,15 +122,25 @@ def sections(cls: type, name: str = "") -> dict[str, list[str]]:
 
 def known_flags(cls: type[Config], argv: Sequence[str]) -> Config:
     """Only the flags of `cls` out of a longer line: the first look that decides which presets are read."""
-    wanted = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    picked: list[str] = []
+    return parse(cls, parted(cls, argv)[0])
+
+
+def parted(cls: type, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of a line that set something of `cls`, and all others.
+
+    >>> from data.bootstrap import BootstrapConfig
+    >>> parted(BootstrapConfig, ["--draws", "500", "--agent.lr", "-1", "--seed=3"])
+    (['--draws', '500', '--seed=3'], ['--agent.lr', '-1'])
+    """
+    wanted = {field.name for field in dataclasses.fields(cls)}
+    own: list[str] = []
+    others: list[str] = []
     keep = False
     for word in argv:
         if word.startswith("-") and not word[1:2].isdigit():
             keep = word[2:].split("=")[0].replace("-", "_") in wanted
-        if keep:
-            picked.append(word)
-    return parse(cls, picked)
+        (own if keep else others).append(word)
+    return own, others
 
 
 def one_line(box: str) -> str:

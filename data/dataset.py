@@ -157,12 +157,32 @@ def finish(table: Table, raw: RawData, config: DataConfig) -> Dataset:
     return Dataset(market, labels, split, scaler, table.dropped, raw.truth, (*raw.notes, *notes))
 
 
-def scaled(table: Table, raw: RawData, config: DataConfig, train: Sequence[slice]) -> tuple[Market, Scaler, list[str]]:
-    """The market on the scale of the `train` rows, as each fold of a cross-validation needs its own; with notes."""
-    rows = spanned(covered(len(table.time), table.segments), train)
-    unseen = table.masked & ~np.isfinite(table.values[rows]).any(axis=(0, 1))  # (F,) never seen while training
-    values = np.where(unseen, np.nan, table.values)
-    scaler = fit_scaler(replace(table, values=values), rows, config)
+def like(raw: RawData, config: DataConfig, scaler: Scaler, cache: Path | None = None) -> Market:
+    """The market of other rows, on the scale of one that has been learnt from: what its agents can be judged on.
+
+    >>> config = DataConfig(source="known", known=KnownConfig("ou_real", bars=2_000))
+    >>> learnt = load_dataset(config)
+    >>> later = replace(config, known=KnownConfig("ou_real", bars=500, seed=1))
+    >>> len(like(load_raw(later), later, learnt.scaler))
+    500
+    """
+    return scaled(tabulate(raw, config, cache), raw, config, [], scaler)[0]
+
+
+def scaled(table: Table, raw: RawData, config: DataConfig, train: Sequence[slice], scaler: Scaler | None = None
+           ) -> tuple[Market, Scaler, list[str]]:
+    """The market on the scale of the `train` rows, as each fold of a cross-validation needs its own, or of a `scaler`
+    that there is; with notes."""
+    if scaler is None:
+        rows = spanned(covered(len(table.time), table.segments), train)
+        unseen = table.masked & ~np.isfinite(table.values[rows]).any(axis=(0, 1))  # (F,) never seen while training
+        values = np.where(unseen, np.nan, table.values)
+        scaler = fit_scaler(replace(table, values=values), rows, config)
+    else:
+        unseen, values = np.zeros(len(table.columns), bool), table.values
+        if scaler.columns != table.columns:
+            raise UserError(f"the scaler knows {', '.join(scaler.columns[:3])}, ... and here is "
+                            f"{', '.join(table.columns[:3])}, ...: use the data settings that it was made with")
     features = scaler.transform(values)  # (T, N, F) float32
     segments, absent = table.segments, table.absent
     if table.masked.any() or config.rolling:
@@ -215,10 +235,12 @@ def tabulate(raw: RawData, config: DataConfig, cache: Path | None = None) -> Tab
 
 def chosen(raw: RawData, config: DataConfig, own: list[Feature]) -> tuple[list[Feature], tuple[str, ...]]:
     """Features by preset or by group, a user's own always among them, and the groups that have to be left out."""
-    if config.source == "known":  # a known market shows its state as it is, and nothing else
+    if config.source == "known":  # it shows its state as it is and, unless as candles, nothing else
         names = [name for (kind, _), table in raw.context.items() if kind == "state" for name in values_of(table)]
         meaning = "the state of a known market"
-        return [*(Feature(name, "state", 1, (name,), meaning, itemgetter([name])) for name in names), *own], ()
+        own = [*(Feature(name, "state", 1, (name,), meaning, itemgetter([name])) for name in names), *own]
+        if not config.known.candles:
+            return own, ()
     fed = fed_columns(raw)
     for feature in own:
         if not feature.fed_by(fed):

@@ -34,12 +34,12 @@ def main() -> None:
         raise UserError("name at least one run: python scripts/evaluate.py runs/ppo-transformer-seed0")
 
     from agents.arena.tournament import head_to_head
-    from agents.bundle import Bundle
+    from agents.bundle import Bundle, places_in
     from agents.device import pick_device
     from agents.experiment import ExperimentConfig, ensemble_of
     from data.dataset import load_dataset
 
-    bundles = [Bundle.load(folder / "bundle") for folder in arguments.runs]
+    bundles = [Bundle.load(place) for folder in arguments.runs for place in places_in(folder)]
     for folder in arguments.runs:
         if not (folder / "table.json").exists():
             print(f"{folder} was stopped before its end: its agent is the best up to there")

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    from agents.experiment import encode, ensemble_of, load_experiment
+    from agents.experiment import ensemble_of, load_experiment, sight_of
 
     config = load_experiment(sys.argv[1:])
 
     from agents.arena.tournament import head_to_head
     from agents.device import pick_device
-    from agents.train import train
+    from agents.seeds import train_seeds
     from data.dataset import load_dataset
 
     started = time.perf_counter()
@@ -51,14 +51,12 @@ def main() -> None:
     if dataset.dropped:
         print(f"left out, for the source does not have them: {', '.join(dataset.dropped)} features")
 
-    checkpoint = None if config.encoder == "none" else encode(config, dataset, config.encoder, device)[0]
     ensemble, forecasts = ensemble_of(config, dataset, device)
+    sight = sight_of(config, dataset, device, ensemble)
 
-    bundle = train(dataset, config.env, config.agent, config.algo, window, checkpoint, device, config.folder,
-                   config.cache, config.seed, config.progress)
-    bundle.save(config.folder / "bundle")
+    bundles = train_seeds(config, dataset, sight, device)
 
-    report, _ = head_to_head([bundle], forecasts, ensemble, dataset, config.env, window, config.bootstrap,
+    report, _ = head_to_head(bundles, forecasts, ensemble, dataset, config.env, window, config.bootstrap,
                              config.folder, device, config.cache)
     run.done(results=report.table.reset_index().to_dict("records"), seconds=round(time.perf_counter() - started, 1))
     print(f"\n{report.markdown()}\nin {config.folder}: table, equity.png, bundle; "

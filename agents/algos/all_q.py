@@ -71,13 +71,10 @@ class LevelsNetwork(QNetwork):
             features = torch.cat([features, cost[:, None] / TEN_BPS], dim=1)
         return self.q_net(features)
 
-    def moving(self, held: Tensor, cost: Tensor) -> Tensor:
-        return self.reward_scale * log_kept(held, self.levels, cost)
-
     def forward(self, obs: Any) -> Tensor:
         held = obs["account"][:, 0]  # the weight
         cost = torch.full_like(held, self.cost)
-        return self.moving(held, cost) + self.worth(obs["row"][:, 0].long(), cost)
+        return self.reward_scale * log_kept(held, self.levels, cost) + self.worth(obs["row"][:, 0].long(), cost)
 
 
 class LevelsPolicy(MultiInputPolicy):
@@ -101,9 +98,9 @@ class Lessons:
 
     rows: Tensor  # (K,)
     following: Tensor  # (K,)
-    gain: Tensor  # (K, S, A) of holding a level over the bar, orders paid back
-    after: Tensor  # (K, S, A) weight at the next decision
-    alive: Tensor  # (K, S, A) 0 where it ended in ruin
+    told: Tensor  # (K * S, A, 2 + A) side by side, for a bar's numbers are read together:
+    # the gain of holding a level over the bar, orders paid back; 0 where that ended in ruin, else 1; and the cost of
+    # going on to each level from the weight that it has come to
 
 
 class AllQ(DQN):
@@ -143,13 +140,14 @@ class AllQ(DQN):
         paid = log_kept(net.levels.cpu(), net.levels.cpu(), net.costs.cpu()[:, None])  # (S, H, A)
         gain = (torch.from_numpy(found.reward) - paid).mean(dim=2) * self.env.reward_scale
         after = torch.from_numpy(found.after).mean(dim=2)
+        moving = self.env.reward_scale * log_kept(after, net.levels.cpu(), net.costs.cpu()[:, None])
         alive = torch.from_numpy(~found.ended).float().mean(dim=2)
-        tables = (torch.from_numpy(found.rows), torch.from_numpy(found.following), gain, after, alive)
+        told = torch.cat([gain[..., None], alive[..., None], moving], dim=3).flatten(0, 1)
+        tables = (torch.from_numpy(found.rows), torch.from_numpy(found.following), told)
         return Lessons(*(table.to(self.device) for table in tables))
 
     def teach(self, lessons: Lessons) -> Tensor:
         """One update from `batch_size` bars drawn at random; returns the loss."""
-        self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         net, count = self.q_net, (self.batch_size,)
         bars = torch.randint(len(lessons.rows), count, device=self.device)
@@ -157,9 +155,9 @@ class AllQ(DQN):
         cost = net.costs[scales]  # (B,)
         with torch.no_grad():
             later = self.q_net_target.worth(lessons.following[bars], cost)  # (B, A)
-            moving = net.moving(lessons.after[bars, scales], cost[:, None])  # (B, A, A)
-            best = (moving + later[:, None]).amax(dim=2)  # (B, A)
-            target = lessons.gain[bars, scales] + self.gamma * lessons.alive[bars, scales] * best
+            told = lessons.told.index_select(0, bars * len(net.costs) + scales)  # (B, A, 2 + A)
+            best = (told[:, :, 2:] + later[:, None]).amax(dim=2)  # (B, A)
+            target = told[:, :, 0] + self.gamma * told[:, :, 1] * best
             target -= target.mean()
         loss = functional.mse_loss(net.worth(lessons.rows[bars], cost), target)
         self.policy.optimizer.zero_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from sb3_contrib import TRPO, MaskablePPO, RecurrentPPO
 from sb3_contrib.ppo_mask.policies import MaskableMultiInputActorCriticPolicy
@@ -12,6 +13,7 @@ from sb3_contrib.ppo_recurrent.policies import RecurrentMultiInputActorCriticPol
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from agents.algos.recipe import Recipe, Task
 from agents.extractors import RowExtractor
@@ -60,8 +62,19 @@ def a2c(task: Task) -> Recipe:
         "normalize_advantage": True})
 
 
+class PlainTRPO(TRPO):
+    """TRPO differentiates gradients once more, which fused attention and cuDNN's recurrent layers cannot: an encoder
+    that is fine-tuned is computed the plain way."""
+
+    def train(self) -> None:
+        with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+            super().train()
+
+
 def trpo(task: Task) -> Recipe:
     own = task.agent.trpo
-    return Recipe(TRPO, MultiInputActorCriticPolicy, {
+    return Recipe(PlainTRPO, MultiInputActorCriticPolicy, {
         "n_steps": own.n_steps, "batch_size": min(own.batch, own.n_steps * task.accounts), "target_kl": own.target_kl,
-        "n_critic_updates": own.critic_updates, "gae_lambda": own.gae_lambda})
+        "n_critic_updates": own.critic_updates, "gae_lambda": own.gae_lambda,
+        # what the policy reads only the trust region may move, so a value that is to teach an encoder needs its own
+    }, {"share_features_extractor": not task.agent.extractor.finetune})

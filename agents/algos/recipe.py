@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,9 @@ from stable_baselines3.common.policies import BasePolicy
 
 from agents import ALGOS
 from agents.config import AgentConfig
-from agents.extractors import RowExtractor
+from agents.extractors import AssetExtractor, RowExtractor
+from agents.finetuning import own_rate
+from agents.portfolios import alike
 from agents.sb3_env import AccountsVecEnv
 from configs.registry import check_name, resolve
 from envs.config import EnvConfig
@@ -48,16 +50,23 @@ class Recipe:
 
 def recipe_of(algo: str, task: Task) -> Recipe:
     found: Recipe = resolve(ALGOS[check_name("algo", algo, ALGOS)].recipe)(task)
+    if task.agent.extractor.shared:
+        return replace(found, policy=alike(found.policy, algo, task.assets))
     return found
 
 
 def network_of(recipe: Recipe, task: Task, table: str) -> dict[str, Any]:
     """What SB3 builds the policy from; the table stands in it by its key alone."""
+    wanted, activation = task.agent.extractor, ACTIVATIONS[task.agent.activation]
+    seen = {"table": table, "account": task.seen if recipe.sees_account else (),
+            "gated": wanted.width if wanted.join == "gated" else 0}
+    if wanted.shared:
+        seen |= {"width": wanted.width, "activation": activation}
     return {
         "net_arch": list(task.agent.net),
-        "activation_fn": ACTIVATIONS[task.agent.activation],
-        "features_extractor_class": RowExtractor,
-        "features_extractor_kwargs": {"table": table, "account": task.seen if recipe.sees_account else ()},
+        "activation_fn": activation,
+        "features_extractor_class": AssetExtractor if wanted.shared else RowExtractor,
+        "features_extractor_kwargs": seen,
         **recipe.network,
     }
 
@@ -73,5 +82,8 @@ def make_model(algo: str, task: Task, accounts: AccountsVecEnv, table: str, devi
                ) -> BaseAlgorithm:
     recipe = recipe_of(algo, task)
     build: Callable[..., BaseAlgorithm] = recipe.model
-    return build(recipe.policy, accounts, learning_rate=task.agent.schedule, gamma=task.agent.gamma, device=device,
-                 seed=seed, policy_kwargs=network_of(recipe, task, table), **recipe.settings)
+    model = build(recipe.policy, accounts, learning_rate=task.agent.schedule, gamma=task.agent.gamma, device=device,
+                  seed=seed, policy_kwargs=network_of(recipe, task, table), **recipe.settings)
+    if task.agent.extractor.finetune:
+        own_rate(model.policy, task.agent.extractor.encoder_lr)
+    return model

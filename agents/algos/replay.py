@@ -23,6 +23,8 @@ class RowReplay(DictReplayBuffer):
         n_step: rewards of so many steps are added up, discounted by `gamma`, unless the episode ends before.
     """
 
+    ARRAYS = ("row", "row_after", "account", "account_after", "action", "reward", "done", "ruined")
+
     def __init__(self, buffer_size: int, observation_space: spaces.Dict, action_space: spaces.Space,
                  device: torch.device | str = "auto", n_envs: int = 1, optimize_memory_usage: bool = False,
                  seen: tuple[int, ...] = (), n_step: int = 1, gamma: float = 1.0) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from agents.arena.rollout import Track
-from agents.arena.statistics import resample
+from agents.arena.statistics import Resampled, iqm, over_seeds, resample
 from agents.plots import equity_figure, save_figure
 from configs.run import write_json
 from data.bootstrap import BootstrapConfig, interval
@@ -23,11 +23,14 @@ ENSEMBLE = "supervised ensemble"
 @dataclass(frozen=True, eq=False)
 class Report:
     table: pd.DataFrame  # a row per contestant, best total return first
+    teams: pd.DataFrame  # a row per agent of several seeds: interquartile means over them
     differences: pd.DataFrame  # a row per agent: agent minus supervised ensemble
     about: str  # what was compared, on which rows, with which intervals
 
     def markdown(self) -> str:
         parts = [self.about, "", as_markdown(readable(self.table))]
+        if len(self.teams):
+            parts += ["", "Interquartile means over seeds:", "", as_markdown(readable(self.teams))]
         if len(self.differences):
             parts += ["", f"Agent minus {ENSEMBLE}, on the same bars:", "", as_markdown(readable(self.differences)), ""]
             parts += [f"- {line}" for line in self.differences["verdict"]]
@@ -41,6 +44,7 @@ class Report:
         write_json(folder / "table.json", {
             "about": self.about,
             "contestants": self.table.reset_index().to_dict("records"),
+            "teams": self.teams.reset_index().to_dict("records"),
             "differences": self.differences.reset_index().to_dict("records"),
         })
 
@@ -62,29 +66,52 @@ def compare(tracks: Sequence[Track], config: BootstrapConfig, remark: str = "") 
     first, last = (np.datetime_as_string(tracks[0].time[at], unit="m") for at in (0, -1))
     about = (f"Test rows {span.start} to {span.stop - 1} ({first} to {last} UTC, {tracks[0].years:.2f} years). "
              f"After fees, spread, slippage, carry and interest. Intervals: {config.level:.0%}, stationary bootstrap, "
-             f"{config.draws} draws, mean block {config.block:g} bars. One seed each: the intervals hold the luck of "
-             f"this period, not of training.{remark and ' '}{remark}")
-    return Report(table.set_index("contestant"), _differences(tracks, draws, config), about)
+             f"{config.draws} draws, mean block {config.block:g} bars. Each line is one seed: its interval holds the "
+             f"luck of this period, not of training; lines over several seeds hold both.{remark and ' '}{remark}")
+    return Report(table.set_index("contestant"), _teams(tracks, draws, config), _differences(tracks, draws, config),
+                  about)
 
 
-def _differences(tracks: Sequence[Track], draws, config: BootstrapConfig) -> pd.DataFrame:
-    names = [track.contestant for track in tracks]
+def teams_of(tracks: Sequence[Track]) -> dict[str, list[int]]:
+    """Places of the tracks that are seeds of one agent, where there are several."""
+    found: dict[str, list[int]] = {}
+    for place, track in enumerate(tracks):
+        if track.team:
+            found.setdefault(track.team, []).append(place)
+    return {f"{team}, {len(places)} seeds": places for team, places in found.items() if len(places) > 1}
+
+
+def _teams(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
     rows = []
-    if ENSEMBLE in names:
-        base = names.index(ENSEMBLE)
-        for c, track in enumerate(tracks):
-            if track.kind != "rl":
-                continue
-            growth = float(np.log(track.equity[-1] / track.equity[0])
-                           - np.log(tracks[base].equity[-1] / tracks[base].equity[0]))
-            gap = track.metrics.sharpe - tracks[base].metrics.sharpe
-            low, high = interval(draws.growth[:, c] - draws.growth[:, base], config.level)
-            sharpe_low, sharpe_high = interval(draws.sharpe[:, c] - draws.sharpe[:, base], config.level)
-            rows.append({"contestant": track.contestant, "log_growth": growth, "log_growth_low": low,
-                         "log_growth_high": high, "sharpe": gap, "sharpe_low": sharpe_low,
-                         "sharpe_high": sharpe_high, "verdict": verdict(track.contestant, low, high)})
+    for name, places in teams_of(tracks).items():
+        found = {metric: iqm(np.array([getattr(tracks[place].metrics, metric) for place in places]))
+                 for metric in SHOWN}
+        low, high = np.expm1(interval(over_seeds(draws.growth[:, places], config.seed), config.level))
+        sharpe_low, sharpe_high = interval(over_seeds(draws.sharpe[:, places], config.seed), config.level)
+        rows.append({"contestant": name, **found, "total_return_low": low, "total_return_high": high,
+                     "sharpe_low": sharpe_low, "sharpe_high": sharpe_high})
+    return pd.DataFrame(rows, columns=None if rows else ["contestant"]).set_index("contestant")
+
+
+def _differences(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
+    """Of each agent to the ensemble, and of the interquartile mean over the seeds of one."""
+    names = [track.contestant for track in tracks]
     columns = ["contestant", "log_growth", "log_growth_low", "log_growth_high", "sharpe", "sharpe_low", "sharpe_high",
                "verdict"]
+    if ENSEMBLE not in names:
+        return pd.DataFrame([], columns=columns).set_index("contestant")
+    base = names.index(ENSEMBLE)
+    growth = np.array([np.log(track.equity[-1] / track.equity[0]) for track in tracks])
+    ratio = np.array([track.metrics.sharpe for track in tracks])
+    agents = {track.contestant: [place] for place, track in enumerate(tracks) if track.kind == "rl"}
+    rows = []
+    for name, places in {**agents, **teams_of(tracks)}.items():
+        grown, ratios = (over_seeds(drawn[:, places], config.seed) - drawn[:, base]
+                         for drawn in (draws.growth, draws.sharpe))
+        low, high = interval(grown, config.level)
+        sharpe_low, sharpe_high = interval(ratios, config.level)
+        rows.append((name, iqm(growth[places]) - growth[base], low, high, iqm(ratio[places]) - ratio[base],
+                     sharpe_low, sharpe_high, verdict(name, low, high)))
     return pd.DataFrame(rows, columns=columns).set_index("contestant")
 
 

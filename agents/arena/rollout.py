@@ -26,6 +26,7 @@ class Contestant:
     actions: Actions | None = None  # how its actions are read; None: they are target weights
     kind: str = "baseline"  # rl, supervised or baseline
     seed: int = 0
+    team: str = ""  # what several seeds of one agent have in common
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,7 @@ class Track:
     turnover: np.ndarray  # (K,) value traded over equity
     costs: np.ndarray  # (K,) paid in each step: fees, slippage, carry, interest
     bars_per_year: float
+    team: str = ""
 
     @property
     def years(self) -> float:
@@ -96,5 +98,5 @@ def compete(contestants: Mapping[str, Contestant], market: Market, config: EnvCo
     costs = np.diff(paid, axis=0)
     time = market.time[engine.decisions[:, 0]]
     return [Track(name, contestant.kind, contestant.seed, rows, time, equity[:, b], weights[:, b], turnover[:, b],
-                  costs[:, b], market.bars_per_year)
+                  costs[:, b], market.bars_per_year, contestant.team)
             for b, (name, contestant) in enumerate(contestants.items())]

@@ -59,7 +59,7 @@ def agents_of(bundles: Sequence[Bundle], dataset: Dataset, window: int, device: 
                       *(f"{bundle.name}, run {i}" for i in range(2, len(bundles) + 1)))
         name = next(candidate for candidate in candidates if candidate not in found)
         found[name] = Contestant(bundle.policy(dataset.market, device, cache),
-                                 bundle.env.actions(len(dataset.market.assets)), "rl", bundle.seed)
+                                 bundle.env.actions(len(dataset.market.assets)), "rl", bundle.seed, bundle.name)
     return found
 
 

@@ -26,6 +26,7 @@ SIGMA = 0.006  # per hour
 POSITIONS = (-1.0, 0.0, 1.0)
 BPS = 1e-4
 START_PRICE = 100.0
+INFERRED = ("belief",)  # states that are worked out from the others and the prices
 
 
 class Path(NamedTuple):
@@ -48,6 +49,9 @@ class KnownConfig:
     """hourly bars"""
     seed: int = 0
     """the same seed gives the same path"""
+    candles: bool = False
+    """bars with highs, lows and volume, seen through the usual features beside what the market itself shows; what could
+    be worked out from that (the belief of regime_lead) is left to be found"""
 
     def __post_init__(self) -> None:
         check_name("market", self.market, KNOWN)
@@ -173,13 +177,35 @@ def known_prices(log_returns: np.ndarray) -> np.ndarray:
     return np.stack([opened, np.maximum(opened, close), np.minimum(opened, close), close, np.ones(len(close))], axis=1)
 
 
+def candles(path: Path, rng: np.random.Generator) -> np.ndarray:
+    """(T, 5) the same opens and closes, with the extremes of a Brownian bridge between them, and a volume that rises
+    with the size of the move. Each extreme has its exact law, drawn apart."""
+    prices = known_prices(path.log_returns)
+    noise = path.log_returns[1:] - path.mean[:-1]
+    sigma = float(noise.std())
+    opened, closed = np.log(prices[:, 0]), np.log(prices[:, 3])
+    move = closed - opened
+    for column, side in ((1, 1.0), (2, -1.0)):
+        reach = np.sqrt(move**2 - 2 * sigma**2 * np.log1p(-rng.random(len(move))))
+        prices[:, column] = np.exp(opened + (move + side * reach) / 2)
+    prices[:, 1] = np.maximum(prices[:, 1], prices[:, [0, 3]].max(axis=1))  # against rounding
+    prices[:, 2] = np.minimum(prices[:, 2], prices[:, [0, 3]].min(axis=1))
+    size = np.abs(move) / sigma if sigma > 0 else np.zeros(len(move))
+    prices[:, 4] = 100 * (1 + size) * np.exp(0.3 * rng.standard_normal(len(move)))
+    return prices
+
+
 def known_raw(config: KnownConfig) -> RawData:
     """The known market as raw data: its state is a context table of kind "state", known at each close."""
     path, truth = draw_known(config.market, config.bars, config.seed)
     time = pd.DatetimeIndex(hourly_times(config.bars), tz="UTC")
+    state, prices = path.state, known_prices(path.log_returns)
+    if config.candles:
+        state = {name: values for name, values in state.items() if name not in INFERRED}
+        prices = candles(path, np.random.default_rng([config.seed, 1]))
     return RawData(
-        bars={config.market: pd.DataFrame({"time": time, **dict(zip(OHLCV, known_prices(path.log_returns).T))})},
-        context={("state", config.market): pd.DataFrame({"known_at": time, **path.state})},
+        bars={config.market: pd.DataFrame({"time": time, **dict(zip(OHLCV, prices.T))})},
+        context={("state", config.market): pd.DataFrame({"known_at": time, **state})},
         carry={config.market: np.zeros(config.bars)},
         bars_per_year=8760.0,
         truth=truth,

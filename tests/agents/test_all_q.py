@@ -11,12 +11,12 @@ import torch
 from agents.algos.all_q import AllQ, LevelsNetwork, log_kept
 from agents.algos.recipe import Task, make_model
 from agents.bundle import Bundle
-from agents.callbacks import Validation
 from agents.config import AgentConfig, AllQConfig
 from agents.feature_table import make_table, publish
 from agents.sb3_env import AccountsVecEnv
 from agents.strategies.oracle import kept_by_moves
 from agents.train import train
+from agents.watch.validation import Validation
 from configs.errors import UserError
 from data.dataset import DataConfig, load_dataset
 from data.market import Market
@@ -100,9 +100,8 @@ def test_it_saves_loads_and_predicts_as_dqn_does(tmp_path):
 
 def growth(bundle: Bundle, dataset, env: EnvConfig = TEN_BPS) -> tuple[float, float]:
     """Log growth per bar and value traded per year on the validation rows."""
-    equity, metrics = Validation(dataset.market, env, 1, dataset.split.valid).run(
-        replace(bundle, env=env).policy(dataset.market))
-    return float(np.log(equity[-1]) / (len(equity) - 1)), metrics.turnover
+    look = Validation(dataset.market, env, 1, dataset.split.valid).run(replace(bundle, env=env).policy(dataset.market))
+    return float(look.growths.mean()), look.metrics.turnover
 
 
 def test_one_network_serves_several_fees_and_trades_less_where_they_are_higher(reverting):

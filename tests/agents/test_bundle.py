@@ -12,12 +12,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agents.arena.tournament import agents_of
-from agents.bundle import SETTINGS, WEIGHTS, Bundle, table_for
+from agents.bundle import SETTINGS, WEIGHTS, Bundle
+from agents.config import ExtractorConfig
+from agents.sight import table_for
 from agents.train import train
 from configs.errors import UserError
 from data.dataset import load_dataset
 from data.splits import SplitConfig
 from tests.agents.small import AGENT, DATA, ENV, WINDOW
+
+LEARNS_ON = replace(AGENT, extractor=ExtractorConfig(finetune=True))
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +212,7 @@ def test_a_new_market_of_the_same_kind_is_welcome(bundle, simulated):
 
 
 def test_a_stream_is_not_fine_tuned_on_windows(bundle, simulated, encoder_of, monkeypatch):
-    monkeypatch.setattr("agents.bundle.embed", lambda *_: pytest.fail("it was embedded before the refusal"))
+    monkeypatch.setattr("agents.sight.embed", lambda *_: pytest.fail("it was embedded before the refusal"))
     stream = replace(encoder_of("lstm"), context="stream")
-    message = refusal(table_for, simulated.market, stream, replace(AGENT, finetune=True), "cpu", None)
+    message = refusal(table_for, simulated.market, stream, LEARNS_ON, "cpu", None)
     assert "--pretrain.context window" in message

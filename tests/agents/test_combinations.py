@@ -11,15 +11,19 @@ import torch
 
 from agents import ALGOS, LEVEL
 from agents.arena.rollout import Contestant, compete
-from agents.bundle import Bundle, table_for
-from agents.callbacks import Validation
-from agents.extractors import EncoderLookup
+from agents.bundle import Bundle
+from agents.config import ExtractorConfig
 from agents.feature_table import TableLookup
+from agents.finetuning import EncoderLookup
+from agents.sight import table_for
 from agents.train import train
+from agents.watch.validation import Validation
 from configs.errors import UserError
 from encoders import ENCODERS
 from envs.observations import ACCOUNT_BOUND, account_names
 from tests.agents.small import AGENT, ENV, WINDOW, tiny_encoder
+
+LEARNS_ON = replace(AGENT, extractor=ExtractorConfig(finetune=True))
 
 
 def observations(market, rows: slice, seed: int = 0):
@@ -72,12 +76,13 @@ def test_finetuning_changes_the_encoder_and_comes_back(algo, encoder, simulated,
     measured = Validation.run
 
     def ever_better(self, policy):  # or the untrained weights may stay the best ones
-        return np.exp(next(looks) * np.arange(3.0)), measured(self, policy)[1]
+        look = measured(self, policy)
+        return replace(look, equity=np.exp(next(looks) * 1e-3 * np.arange(len(look.equity))))
 
     monkeypatch.setattr(Validation, "run", ever_better)
     checkpoint = encoder_of(encoder)
     before = {name: value.clone() for name, value in checkpoint.weights.items()}
-    agent = replace(AGENT, finetune=True, steps=160, validations=1, lr=1e-2)
+    agent = replace(LEARNS_ON, steps=160, validations=1, lr=1e-2)
     bundle = train(simulated, ENV, agent, algo, WINDOW, checkpoint, progress=False, folder=tmp_path / "run")
     learnt = {name: value for name, value in bundle.weights.items() if "encoder." in name}
     assert learnt, "the encoder is part of the policy's weights"
@@ -91,14 +96,14 @@ def test_finetuning_changes_the_encoder_and_comes_back(algo, encoder, simulated,
 def test_a_finetuned_policy_starts_where_the_frozen_embedding_stands(simulated, encoder_of):
     rows = torch.from_numpy(simulated.market.decision_rows(WINDOW, simulated.split.valid))
     trained = simulated.market.decision_rows(WINDOW, simulated.split.train)
-    table = table_for(simulated.market, encoder_of("transformer"), replace(AGENT, finetune=True), "cpu", None, trained)
+    table = table_for(simulated.market, encoder_of("transformer"), LEARNS_ON, "cpu", None, trained)
     with torch.no_grad():
         torch.testing.assert_close(EncoderLookup(table)(rows), TableLookup(table)(rows), rtol=0, atol=2e-5)
 
 
 def test_finetuning_without_an_encoder_is_refused(simulated):
     with pytest.raises(UserError, match="finetune needs an encoder"):
-        train(simulated, ENV, replace(AGENT, finetune=True), "ppo", WINDOW, progress=False)
+        train(simulated, ENV, LEARNS_ON, "ppo", WINDOW, progress=False)
 
 
 @pytest.mark.parametrize("algo", ["ppo", "a2c", "sac"])
@@ -139,7 +144,7 @@ def test_the_best_weights_on_validation_are_kept(simulated, tmp_path, monkeypatc
     measured = Validation.run
 
     def remembered(self, policy):
-        looks.append(measured(self, policy)[0])
+        looks.append(measured(self, policy).equity)
         return measured(self, policy)
 
     monkeypatch.setattr(Validation, "run", remembered)
@@ -151,8 +156,8 @@ def test_the_best_weights_on_validation_are_kept(simulated, tmp_path, monkeypatc
     assert len(scores) >= 5
     assert min(scores) < scores[-1]
     best = looks[int(np.argmax(scores))]
-    equity, _ = Validation(simulated.market, ENV, WINDOW, simulated.split.valid).run(bundle.policy(simulated.market))
-    np.testing.assert_array_equal(equity, best)
+    look = Validation(simulated.market, ENV, WINDOW, simulated.split.valid).run(bundle.policy(simulated.market))
+    np.testing.assert_array_equal(look.equity, best)
     on_disk = Bundle.load(tmp_path / "bundle")
     assert on_disk.weights.keys() == bundle.weights.keys()
     assert all(torch.equal(bundle.weights[name], value) for name, value in on_disk.weights.items())
@@ -177,8 +182,7 @@ def test_a_stop_half_way_leaves_a_bundle_that_acts(simulated, tmp_path, monkeypa
 
 def test_finetuning_starts_from_ratios_of_one(simulated, encoder_of):
     """No dropout between rollout and update: before any step the policy that acts is the policy that learns."""
-    agent = replace(AGENT, finetune=True)
-    table = table_for(simulated.market, encoder_of("transformer"), agent, "cpu", None,
+    table = table_for(simulated.market, encoder_of("transformer"), LEARNS_ON, "cpu", None,
                       simulated.market.decision_rows(WINDOW, simulated.split.train))
     lookup = EncoderLookup(table)
     rows = torch.from_numpy(simulated.market.decision_rows(WINDOW)[:16])

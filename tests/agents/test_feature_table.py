@@ -11,9 +11,9 @@ import torch
 from gymnasium import spaces
 
 from agents.algos.recipe import Task, network_of, recipe_of
-from agents.bundle import table_for
 from agents.extractors import RowExtractor
-from agents.feature_table import PUBLISHED, columns_of, make_table, publish
+from agents.feature_table import PUBLISHED, encoder_block, make_table, market_block, publish, side_by_side
+from agents.sight import table_for
 from agents.train import train
 from configs.errors import UserError
 from encoders.embed import embed
@@ -125,16 +125,16 @@ def test_rows_without_a_window_are_nan_and_the_others_are_not(simulated, encoder
 
 def test_an_encoder_hands_over_embedding_and_forecast(pair, encoder_of, simulated):
     embeddings = embed(encoder_of("lstm"), simulated.market)
-    values, names = columns_of(simulated.market, embeddings, forecast=True)
-    assert values.shape == (len(simulated.market), len(names))
+    values, names = side_by_side(simulated.market, [encoder_block(embeddings)])
+    assert values.shape == (len(simulated.market), 1, len(names))
     assert len(names) == embeddings.dim + 1 + 3 + 1
     at = int(simulated.market.decision_rows(WINDOW)[50])
     said = embeddings.forecast
-    assert values[at, names.index("score:BTC")] == said.direction[at, 0, 2] - said.direction[at, 0, 0]
-    assert values[at, names.index("volatility:BTC")] == said.volatility[at, 0]
-    _, alone = columns_of(simulated.market, embeddings, forecast=False)
+    assert values[at, 0, names.index("score:BTC")] == said.direction[at, 0, 2] - said.direction[at, 0, 0]
+    assert values[at, 0, names.index("volatility:BTC")] == said.volatility[at, 0]
+    _, alone = side_by_side(simulated.market, [encoder_block(embeddings, forecast=False)])
     assert len(alone) == embeddings.dim
-    _, both = columns_of(pair.market, None, forecast=False)
+    _, both = side_by_side(pair.market, [market_block(pair.market)])
     assert both == tuple(f"{column}:{asset}" for asset in ("BTC", "ETH") for column in pair.market.columns)
 
 
@@ -142,4 +142,4 @@ def test_an_agent_is_not_scaled_with_columns_it_does_not_know(simulated, encoder
     rows = simulated.market.decision_rows(WINDOW, simulated.split.train)
     scaler = make_table(simulated.market, None, rows).scaler
     with pytest.raises(UserError, match="this agent was trained on"):
-        make_table(simulated.market, embed(encoder_of("lstm"), simulated.market), scaler=scaler)
+        make_table(simulated.market, [encoder_block(embed(encoder_of("lstm"), simulated.market))], scaler=scaler)

@@ -15,10 +15,10 @@ from agents.arena.report import ENSEMBLE
 from agents.arena.rollout import Contestant, compete
 from agents.arena.tournament import head_to_head
 from agents.bundle import Bundle
-from agents.callbacks import Validation
 from agents.config import AgentConfig, DQNConfig, PPOConfig
 from agents.experiment import encode, ensemble_of, load_experiment
 from agents.train import train
+from agents.watch.validation import Validation
 from data.dataset import DataConfig, Dataset, load_dataset
 from data.market import CLOSE
 from data.simulator.known import KnownConfig, best_growth, make_known
@@ -39,7 +39,7 @@ def growth_on_fresh_years(bundle: Bundle, market: str) -> tuple[float, float]:
     """Log growth per bar on 23 years that nobody has seen, and the published best."""
     known = make_known(market, 200_000, seed=99)
     seen = replace(known.market, features=bundle.scaler.transform(known.market.features))
-    equity, _ = Validation(seen, TEN_BPS, 1, slice(None), parts=100).run(bundle.policy(seen))
+    equity = Validation(seen, TEN_BPS, 1, slice(None), parts=100).run(bundle.policy(seen)).equity
     return float(np.log(equity[-1]) / (len(equity) - 1)), known.oracle_growth
 
 

@@ -1,0 +1,195 @@
+"""A training that a kill cannot spoil: all that it goes on from, in one file, written between two rollouts.
+
+One safetensors file, whole or not there at all: weights, optimisers, the memory of transitions, every account, random
+states, the best weights so far, and as JSON in its header the counters. Nothing is unpickled. The same command, given
+again, goes on from it and ends with the very weights that it would have had.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from torch.optim import Optimizer
+
+from agents.algos.replay import RowReplay
+from agents.callbacks import Watch
+from agents.finetuning import optimisers
+from agents.sb3_env import AccountsVecEnv
+from configs.errors import UserError
+from configs.run import plain
+from data.durable import write_durably
+
+FILE = "training.safetensors"
+COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls", "_current_progress_remaining",
+            "exploration_rate")
+NOTED = ("best_score", "best_step", "best_numbers", "worse", "next_look", "next_point")  # by the Watch
+Arrays = dict[str, np.ndarray]
+
+
+def digest_of(**settings: Any) -> str:
+    """What a state belongs to: other settings, other data or another seed are another training."""
+    return hashlib.sha256(json.dumps(plain(settings), sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Keeper(BaseCallback):
+    """Saves every so many seconds, before a rollout: nothing is under way then."""
+
+    def __init__(self, path: Path, digest: str, every: float, watch: Watch) -> None:
+        super().__init__()
+        self.path, self.digest, self.every, self.watch = path, digest, every, watch
+        self._last = time.perf_counter()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if time.perf_counter() - self._last >= self.every:
+            save(self.path, self.digest, self.model, self.watch)
+            self._last = time.perf_counter()
+
+
+def save(path: Path, digest: str, model: BaseAlgorithm, watch: Watch) -> None:
+    arrays: Arrays = {f"weights/{name}": host(value) for name, value in model.policy.state_dict().items()}
+    arrays |= {f"best/{name}": host(value) for name, value in watch.best_weights.items()}
+    for place, optimiser in enumerate(all_optimisers(model)):
+        for index, moments in optimiser.state_dict()["state"].items():
+            arrays |= {f"moments/{place}/{index}/{name}": host(value) for name, value in moments.items()}
+    arrays |= {f"live/{name}": array for name, array in live_arrays(model)}
+    arrays |= {f"engine/{name}": array for name, array in engine_of(model).get_state().items()}
+    arrays["random/torch"] = host(torch.get_rng_state())
+    if torch.cuda.is_available():
+        arrays["random/cuda"] = host(torch.cuda.get_rng_state())
+    # which SB3 draws from
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002
+    memory = memory_of(model)
+    facts = {
+        "digest": digest, "counters": {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)},
+        "watch": {name: getattr(watch, name) for name in NOTED},
+        "numpy": listed(numpy_state), "python": random.getstate(),
+        "actions": model.action_space.np_random.bit_generator.state,
+        "memory": [memory.pos, memory.full] if memory else [],
+    }
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_durably(path, safetensors.numpy.save(whole, metadata={"facts": json.dumps(plain(facts))}))
+
+
+def load(path: Path, digest: str, model: BaseAlgorithm, watch: Watch) -> bool:
+    """Put everything back where it was; False where no training of these settings was begun."""
+    if not path.exists():
+        return False
+    try:
+        with safetensors.safe_open(path, framework="numpy") as stored:
+            facts = json.loads(stored.metadata()["facts"])
+            if facts["digest"] != digest:
+                return False
+            parts: dict[str, Arrays] = {}
+            for name in stored.keys():  # noqa: SIM118  not a mapping
+                part, _, rest = name.partition("/")
+                parts.setdefault(part, {})[rest] = stored.get_tensor(name)
+        put_back(model, watch, parts, facts)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} cannot be trained on from ({type(error).__name__}: {str(error).splitlines()[0]}); "
+                        "delete it to begin anew") from None
+    return True
+
+
+def put_back(model: BaseAlgorithm, watch: Watch, parts: dict[str, Arrays], facts: dict[str, Any]) -> None:
+    model.policy.load_state_dict({name: torch.from_numpy(array) for name, array in parts["weights"].items()})
+    watch.best_weights = {name: torch.from_numpy(array) for name, array in parts.get("best", {}).items()}
+    for name, value in facts["watch"].items():
+        setattr(watch, name, value)
+    moments: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
+    for name, array in parts.get("moments", {}).items():
+        which, index, moment = name.split("/")
+        moments.setdefault((int(which), int(index)), {})[moment] = torch.from_numpy(array)
+    for place, optimiser in enumerate(all_optimisers(model)):
+        own = {index: value for (at, index), value in moments.items() if at == place}
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": own})
+    model._last_obs = {}
+    for name, array in parts["live"].items():
+        set_live(model, name, array)
+    if not model._last_obs:  # all_q steps no account
+        model._last_obs = None
+    engine_of(model).set_state(parts["engine"])
+    for name, value in facts["counters"].items():
+        setattr(model, name, value)
+    if (memory := memory_of(model)) is not None:
+        memory.pos, memory.full = facts["memory"]
+    torch.set_rng_state(torch.from_numpy(parts["random"]["torch"]))
+    if "cuda" in parts["random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(torch.from_numpy(parts["random"]["cuda"]))
+    np.random.set_state(facts["numpy"])  # noqa: NPY002
+    version, words, gauss = facts["python"]
+    random.setstate((version, tuple(words), gauss))
+    model.action_space.np_random.bit_generator.state = facts["actions"]
+
+
+def live_arrays(model: BaseAlgorithm) -> Iterator[tuple[str, np.ndarray]]:
+    """What a training has in hand beside weights: the last observation, carried states, the memory of transitions."""
+    if isinstance(model._last_obs, dict):
+        yield from ((f"seen/{name}", value) for name, value in model._last_obs.items())
+    if model._last_episode_starts is not None:
+        yield "starts", model._last_episode_starts
+    if (states := getattr(model, "_last_lstm_states", None)) is not None:
+        for name in states._fields:
+            yield from ((f"carried/{name}/{place}", host(value)) for place, value in enumerate(getattr(states, name)))
+    if (entropy := getattr(model, "log_ent_coef", None)) is not None:
+        yield "entropy", host(entropy)
+    if (memory := memory_of(model)) is not None:
+        yield from ((f"memory/{name}", getattr(memory, name)) for name in RowReplay.ARRAYS)
+
+
+def set_live(model: BaseAlgorithm, name: str, array: np.ndarray) -> None:
+    part, _, rest = name.partition("/")
+    if part == "seen":
+        assert isinstance(model._last_obs, dict)
+        model._last_obs[rest] = array
+    elif part == "starts":
+        model._last_episode_starts = array
+    elif part == "carried":
+        field, _, place = rest.partition("/")
+        getattr(model._last_lstm_states, field)[int(place)].copy_(torch.from_numpy(array))  # type: ignore[attr-defined]
+    elif part == "entropy":
+        model.log_ent_coef.data.copy_(torch.from_numpy(array))  # type: ignore[attr-defined]
+    else:
+        getattr(memory_of(model), rest)[:] = array
+
+
+def all_optimisers(model: BaseAlgorithm) -> list[Optimizer]:
+    """Those of the policy, and that of the weight of the entropy."""
+    found = [*optimisers(model.policy), getattr(model, "ent_coef_optimizer", None)]
+    return [one for one in found if one is not None]
+
+
+def memory_of(model: BaseAlgorithm) -> RowReplay | None:
+    memory = getattr(model, "replay_buffer", None)
+    return memory if isinstance(memory, RowReplay) else None
+
+
+def engine_of(model: BaseAlgorithm) -> Any:
+    assert isinstance(model.env, AccountsVecEnv)
+    return model.env.engine
+
+
+def listed(state: Any) -> Any:
+    """A random state of numpy with its arrays as lists, which is how JSON can hold it."""
+    if isinstance(state, dict):
+        return {name: listed(value) for name, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray) else state
+
+
+def host(value: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = value.detach().cpu().numpy()
+    return array
