@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from configs.errors import UserError
 from configs.registry import check_name
 
+CLONED = ("ppo", "a2c", "trpo")  # what can start from a teacher, see agents/warm.py
 LEVEL, LEVELS, WEIGHTS = "one level of one asset", "a level of each asset", "weights"
 
 
@@ -47,3 +48,9 @@ def check_actions(algo: str, action: str, assets: int = 1) -> None:
         *most, last = (name for name, one in ALGOS.items() if kind in one.chooses)
         raise UserError(f"{algo} does not choose {kind}, which env.action {action!r} asks for: take {', '.join(most)} "
                         f"or {last}, or change env.action")
+
+
+def check_clone(algo: str) -> None:
+    """Refuse a teacher for an algorithm whose policy is no chance of each action, which could be made likelier."""
+    if algo not in CLONED:
+        raise UserError(f"{algo} cannot begin as a clone: take {', '.join(CLONED)}, or leave agent.warm.teacher out")

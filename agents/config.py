@@ -10,6 +10,7 @@ from encoders import ENCODERS
 from envs.observations import PER_ACCOUNT, PER_ASSET
 
 JOINS = ("concat", "gated")
+TEACHERS = ("signal", "foresight")
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,8 @@ class ExtractorConfig:
     ensemble: bool = False
     """show the supervised ensemble's forecast too: direction, quantiles, volatility and what its members disagree on"""
     folds: int = 4
-    """blocks of the training rows, each forecast by an ensemble that was not taught on it; so many more ensembles are
-    trained. 0: the one ensemble forecasts the rows it was taught on too, where it looks better than it is"""
+    """blocks of the training rows, each forecast by an ensemble that was not taught on it, which takes as many further
+    trainings. 0: the one ensemble forecasts the rows it was taught on too, where it looks better than it is"""
     shared: bool = False
     """one network for all assets of a portfolio, whatever their order, instead of one over all their columns"""
 
@@ -195,8 +196,40 @@ class ExtractorConfig:
         if not (self.encoder_lr > 0 and 0 <= self.unfreeze < 1 and self.width >= 1):
             raise UserError("agent.extractor needs encoder_lr > 0, 0 <= unfreeze < 1 and width >= 1, found "
                             f"{self.encoder_lr}, {self.unfreeze}, {self.width}")
+        if self.unfreeze and not self.finetune:
+            raise UserError(f"agent.extractor.unfreeze {self.unfreeze} is about an encoder that is fine-tuned: set "
+                            "finetune, or leave it out")
         if self.folds < 0 or self.folds == 1:
             raise UserError(f"agent.extractor.folds is 0 or at least 2 blocks, found {self.folds}")
+
+
+@dataclass(frozen=True)
+class WarmConfig:
+    """What ppo, a2c and trpo do before they learn by themselves."""
+
+    teacher: str = ""
+    """who is learnt from at first. signal: the chosen encoder's, or the ensemble's if that is shown; foresight: who
+    knew every training bar beforehand; '': nobody"""
+    updates: int = 1_000
+    """minibatches of what the teacher does"""
+    batch: int = 1024
+    """rows of such a minibatch"""
+    lr: float = 1e-3
+    """learning rate of these"""
+    entropy: float = 0.01
+    """weight of the entropy in them: a clone that is sure of everything tries nothing else"""
+    kl: float = 0.1
+    """weight of the divergence from the clone, in scaled rewards, with which the training begins"""
+    fade: float = 0.5
+    """share of the training over which that weight falls to nothing"""
+
+    def __post_init__(self) -> None:
+        if self.teacher:
+            check_name("agent.warm.teacher", self.teacher, TEACHERS)
+        sizes = min(self.updates, self.batch) >= 1 and self.lr > 0
+        if not sizes or min(self.entropy, self.kl) < 0 or not 0 <= self.fade <= 1:
+            raise UserError("agent.warm needs updates and batch >= 1, lr > 0, entropy and kl >= 0, fade from 0 to 1, "
+                            f"found {self.updates}, {self.batch}, {self.lr}, {self.entropy}, {self.kl}, {self.fade}")
 
 
 @dataclass(frozen=True)
@@ -228,6 +261,7 @@ class AgentConfig:
     threads: int = 1
     """torch threads; small networks get slower with more when cores are shared"""
     extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
+    warm: WarmConfig = field(default_factory=WarmConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     a2c: A2CConfig = field(default_factory=A2CConfig)
     trpo: TRPOConfig = field(default_factory=TRPOConfig)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from agents import ALGOS, LEVELS, check_actions
+from agents import ALGOS, LEVELS, check_actions, check_clone
 from agents.config import AgentConfig
 from configs.errors import UserError
 from configs.loader import HELP, flags, known_flags, parse, preset, read_yaml
@@ -101,6 +101,8 @@ class ExperimentConfig(Choice):
             raise UserError("env.risk.kelly and env.risk.confidence size by forecasts that only code can give an "
                             "environment so far (outlook=): leave them out of a training run")
         self._check_extractor()
+        if self.agent.warm.teacher:
+            check_clone(self.algo)
         if self.pretrain.context == "stream" and self.encoder not in (*STATEFUL, "none"):
             raise UserError(f"pretrain.context stream needs an encoder that carries a state, and {self.encoder} reads "
                             f"windows: choose one of {', '.join(STATEFUL)}, or leave context at window")

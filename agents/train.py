@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch.utils.tensorboard import SummaryWriter
 
-from agents import check_actions, resume
+from agents import check_actions, check_clone, resume
 from agents.algos.recipe import Task, make_model
 from agents.bundle import Bundle, spans_of
 from agents.callbacks import Watch
@@ -19,6 +20,7 @@ from agents.feature_table import publish
 from agents.finetuning import Unfreeze
 from agents.sb3_env import AccountsVecEnv
 from agents.sight import Sight, table_for
+from agents.warm import Leash, clone, teacher_of
 from agents.watch.cockpit import card_of
 from agents.watch.validation import Validation
 from agents.weights import Weights
@@ -56,6 +58,11 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
     card = card_of(algo, sight.name, window, seed, agent, env, folder)
     watch = Watch(Validation(market, env, window, split.valid), agent, keep, progress, card)
     callbacks: list[BaseCallback] = [Unfreeze(agent.extractor.unfreeze, agent.steps), watch]
+    if agent.warm.teacher:
+        check_clone(algo)
+        assert isinstance(model, OnPolicyAlgorithm)
+        clone(model, teacher_of(agent.warm.teacher, dataset, env, window, sight, device, cache), agent.warm)
+        callbacks.append(Leash(model.policy, agent.warm, agent.steps))
     state = folder / "training" / resume.FILE if folder else None
     resumed = False
     if folder and state:

@@ -47,7 +47,7 @@ agent:
 bootstrap: {draws: 100, block: 10}
 """
 SCRIPTS = ("train_agent", "pretrain_encoder", "evaluate", "benchmark", "import_data", "check_data", "audit_leakage",
-           "list_features", "list_encoders", "explain", "train_ensemble", "oracle", "replay", "pictures")
+           "list_features", "list_encoders", "explain", "train_ensemble", "oracle", "replay", "pictures", "diagnose")
 
 
 @dataclass(frozen=True)
@@ -230,6 +230,24 @@ def test_an_encoder_is_explained_on_a_page(place):
             "nothing to explain")
 
 
+def test_an_agent_is_diagnosed_in_its_folder(run):
+    ended = command("diagnose", run, "--device", "cpu", "--diagnosis.draws", "1")
+    assert (ended.code, ended.err) == (0, "")
+    folder = run / "diagnosis"
+    assert {path.name for path in folder.iterdir()} == {"report.md", "diagnosis.json", "ablation.png", "band.png",
+                                                        "regimes.png", "costs.png", "equity.png"}
+    assert (folder / "report.md").read_text() in ended.out
+    groups = {one["name"] for one in json.loads((folder / "diagnosis.json").read_text())["ablation"]["groups"]}
+    assert groups == {"returns", "calendar", "all market columns", "weight"}
+
+
+def test_what_cannot_be_diagnosed_is_one_line(run, tmp_path):
+    refused(command("diagnose", tmp_path / "nowhere"), "no bundle in", "train_agent.py")
+    refused(command("diagnose", run, "--diagnosis.costs", "5", "1"), "diagnosis costs must rise from 0")
+    edited = copied(run, tmp_path / "edited", simulator={"bars": 1100, "edge": 0.9})
+    refused(command("diagnose", edited), "config.yaml now gives", "train again")
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_mentions_every_section(script):
     ended = command(script, "--help")
@@ -243,7 +261,8 @@ def test_help_mentions_every_section(script):
                   "import_data": {"PATH", "--store", "--kind", "--asset", "--on-bad", "--date-format"},
                   "check_data": {"PATH", "--store", "--out"}, "list_features": {"--out"}, "list_encoders": {"--out"},
                   "oracle": {"--fees", "--positions"}, "replay": {"--span", "--out"},
-                  "pictures": {"--out", "--steps"}}[script]
+                  "pictures": {"--out", "--steps"},
+                  "diagnose": {"PATH", "--out", "--device", "--diagnosis.draws", "--diagnosis.costs"}}[script]
     assert {word for word in wanted if word.replace("_", "-") not in ended.out and word not in ended.out} == set()
 
 

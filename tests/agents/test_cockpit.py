@@ -69,14 +69,18 @@ def promised() -> dict[str, set[str]]:
     return found
 
 
+def read(folder: Path) -> EventAccumulator:
+    [logs] = (folder / "tensorboard").iterdir()
+    return EventAccumulator(str(logs)).Reload()
+
+
 @pytest.fixture(scope="module")
 def events_of(simulated, tmp_path_factory) -> Callable[[str], EventAccumulator]:
     """Event files of a tiny training by algorithm, each made once."""
     def made(algo: str) -> EventAccumulator:
         folder = tmp_path_factory.mktemp(algo)
         train(simulated, env_of(algo), QUICK, algo, WINDOW, progress=False, folder=folder)
-        [logs] = (folder / "tensorboard").iterdir()
-        return EventAccumulator(str(logs)).Reload()
+        return read(folder)
 
     return cache(made)
 
@@ -151,7 +155,7 @@ def test_a_page_has_the_config_and_the_command(events_of, simulated, tmp_path):
     assert "pytest" in text_of(events, "run/command")
     (tmp_path / "config.yaml").write_text("whole: config\n")  # as a run has written it
     train(simulated, SHORT, replace(QUICK, steps=16), "a2c", WINDOW, progress=False, folder=tmp_path)
-    assert "whole: config" in text_of(EventAccumulator(str(tmp_path / "tensorboard" / "a2c_1")).Reload(), "run/config")
+    assert "whole: config" in text_of(read(tmp_path), "run/config")
 
 
 def test_every_algorithm_names_its_own_settings():

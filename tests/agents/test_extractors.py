@@ -30,7 +30,7 @@ from encoders.forecast import Forecast
 from encoders.trees.config import TreeConfig
 from encoders.trees.fit import fit_trees
 from envs.engine import Engine
-from envs.observations import account_names, observation_space
+from envs.observations import observation_space
 from tests.agents.audited import CONFIG, HONEST, LATER, RAW
 from tests.agents.small import AGENT, DATA, ENV, NET, WINDOW, tiny_encoder
 from tests.agents.test_combinations import assert_comes_back, observations
@@ -305,6 +305,7 @@ def test_forecasts_of_another_market_are_refused(simulated, encoder_of, ensemble
     (["--agent.extractor.join", "gated"], "name more in agent.extractor.beside"),
     (["--agent.extractor.join", "summed"], "unknown agent.extractor.join 'summed'"),
     (["--agent.extractor.folds", "1"], "0 or at least 2 blocks"),
+    (["--agent.extractor.unfreeze", "0.5"], "about an encoder that is fine-tuned"),
     (["--encoder", "none", "--agent.extractor.finetune", "True"], "finetune needs an encoder"),
     (["--agent.finetune", "True"], "did you mean 'agent.extractor.finetune'"),
 ])
@@ -334,8 +335,6 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(simulated, encoder_of, t
         Bundle.load(tmp_path)
 
 
-def test_no_disagreement_is_none():
-    """A lone net has nobody to disagree with."""
+def test_a_lone_net_has_nobody_to_disagree_with():
     alone = Forecast(np.full((2, 1, 3), 1 / 3), np.zeros((2, 1, 3)), np.ones((2, 1)))
     assert ensemble_block(alone).values[..., -1].tolist() == [[0.0], [0.0]]
-    assert account_names(("BTC",))[0] == "weight:BTC"

@@ -142,7 +142,8 @@ def test_fine_tuned_beside_frozen_encoders(simulated, encoder_of, ever_better, t
 
 
 @pytest.mark.parametrize(("wrong", "said"), [
-    ({"encoder_lr": 0.0}, "encoder_lr > 0"), ({"unfreeze": 1.0}, "0 <= unfreeze < 1"), ({"width": 0}, "width >= 1"),
+    ({"encoder_lr": 0.0}, "encoder_lr > 0"), ({"width": 0}, "width >= 1"),
+    ({"finetune": True, "unfreeze": 1.0}, "0 <= unfreeze < 1"),
 ])
 def test_settings_that_make_no_sense_are_refused(wrong, said):
     with pytest.raises(UserError, match=said):
