@@ -1,7 +1,7 @@
 """How fast the parts are, each as a ratio to a stated baseline in the same run; medians of several rounds.
 
     python scripts/benchmark.py                 # everything, about half an hour on two cores
-    python scripts/benchmark.py --parts engine ppo
+    python scripts/benchmark.py --parts engine agents
     python scripts/benchmark.py --against-peers # other projects' environments instead; `make peers` installs them
 """
 
@@ -20,7 +20,8 @@ from configs.registry import check_name, lookup
 
 PARTS = {
     "engine": "benchmarks.engine:engine_part",
-    "ppo": "benchmarks.ppo:ppo_part",
+    "agents": "benchmarks.agents:agents_part",
+    "captured": "benchmarks.agents:captured_part",
     "embedding": "benchmarks.embedding:embedding_part",
     "pretraining": "benchmarks.pretraining:pretraining_part",
     "scan": "benchmarks.scan:scan_part",
@@ -32,10 +33,10 @@ PARTS = {
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """Time the engine, PPO, the pretraining and embedding of encoders, live decisions and the features."""
+    """Time the engine, agents, the pretraining and embedding of encoders, live decisions and the features."""
 
     parts: tuple[str, ...] = tuple(PARTS)
-    """what to time: engine, ppo, embedding, pretraining, scan, live, gpu, features"""
+    """what to time: engine, agents, captured, embedding, pretraining, scan, live, gpu, features"""
     rounds: int = 5
     """rounds of each measurement; the median counts, the range stands beside it"""
     threads: int = 1

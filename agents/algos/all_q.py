@@ -111,16 +111,21 @@ class AllQ(DQN):
 
     q_net: LevelsNetwork
     q_net_target: LevelsNetwork
+    told: Lessons | None = None
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "told"]
 
     def learn(self, total_timesteps: int, callback: MaybeCallback = None, log_interval: int = 100,
               tb_log_name: str = "all_q", reset_num_timesteps: bool = True, progress_bar: bool = False) -> AllQ:
-        lessons = self.lessons()
+        if self.told is None:
+            self.told = self.lessons()
         total, callback = self._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         callback.on_training_start(locals(), globals())
         while self.num_timesteps < total:
             callback.on_rollout_start()
             self._update_current_progress_remaining(self.num_timesteps, total)
-            loss = self.teach(lessons)
+            loss = self.teach(self.told)
             self.num_timesteps += self.batch_size
             callback.update_locals({"infos": ()})
             if not callback.on_step():

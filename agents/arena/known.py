@@ -18,7 +18,7 @@ import pandas as pd
 
 from agents.arena.statistics import iqm, iqm_interval
 from agents.bundle import Bundle
-from agents.experiment import encode, load_experiment
+from agents.experiment import ensemble_of, load_experiment, sight_of
 from agents.policy import Policy
 from agents.strategies.oracle import solve
 from agents.train import train
@@ -93,10 +93,11 @@ def train_and_judge(cell: Cell) -> dict[str, Any]:
     """What `train_agent.py` does on a known market, and what came of it; for a process of its own."""
     config = load_experiment(cell.argv)
     data = load_dataset(config.data, config.cache / "features")
-    checkpoint = None if config.encoder == "none" else encode(config, data, config.encoder, "cpu")[0]
+    ensemble = ensemble_of(config, data, "cpu")[0] if config.agent.extractor.ensemble else None
+    sight = sight_of(config, data, "cpu", ensemble)
     started = time.perf_counter()
-    bundle = train(data, config.env, config.agent, config.algo, config.data.window, checkpoint, "cpu", None,
-                   config.cache, config.seed, config.progress)
+    bundle = train(data, config.env, config.agent, config.algo, config.data.window, sight, "cpu", None, config.cache,
+                   config.seed, config.progress)
     seconds = time.perf_counter() - started
     found = replace(judge(bundle, config.data, cell.years, config.cache), seconds=seconds)
     return {"market": config.data.known.market, "algo": config.algo, "encoder": config.encoder, "seed": config.seed,

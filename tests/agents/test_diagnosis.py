@@ -491,6 +491,8 @@ def test_it_says_and_writes_everything(whole, tmp_path):
     assert "nan" not in text
     stored = json.loads((tmp_path / "diagnosis.json").read_text())
     assert stored["best"]["captured"]["value"] == whole.best.captured.value > 0.8
+    assert whole.best.captured.value == pytest.approx(whole.sensitivity.growth.value / whole.best.growth.value)
+    assert whole.best.captured.low < whole.best.captured.value < whole.best.captured.high
     assert stored["ablation"]["groups"][0]["growth"]["value"] == whole.ablation.groups[0].growth.value
     assert np.shape(stored["band"]["chosen"]) == (3, 3)
     assert "seen" not in stored["band"]
