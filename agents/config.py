@@ -204,6 +204,27 @@ class ExtractorConfig:
 
 
 @dataclass(frozen=True)
+class CurriculumConfig:
+    """What training accounts meet first; all_q steps no account and goes without. Validation knows none."""
+
+    volatility: tuple[float, ...] = ()
+    """stages of equal length, each with the calmest share of the training rows that is named, such as 0.3 0.6 1.0"""
+    costs: float = 1.0
+    """orders cost this share of the config's costs at first. At the full price nearly every trade of a policy that
+    knows nothing yet loses, and one that learns too soon to leave it at that never finds out what pays"""
+    until: float = 0.3
+    """share of the training after which they cost all of it"""
+
+    def __post_init__(self) -> None:
+        if not all(0 < stage <= 1 for stage in self.volatility):
+            raise UserError("agent.curriculum.volatility are shares of the rows above 0 and up to 1, such as 0.3 0.6 "
+                            f"1.0, found {' '.join(f'{stage:g}' for stage in self.volatility)}")
+        if not (0 <= self.costs <= 1 and 0 < self.until <= 1):
+            raise UserError("agent.curriculum needs costs from 0 to 1 and until above 0 and up to 1, found "
+                            f"{self.costs} and {self.until}")
+
+
+@dataclass(frozen=True)
 class WarmConfig:
     """What ppo, a2c and trpo do before they learn by themselves."""
 
@@ -262,6 +283,7 @@ class AgentConfig:
     """torch threads; small networks get slower with more when cores are shared"""
     extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
     warm: WarmConfig = field(default_factory=WarmConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     a2c: A2CConfig = field(default_factory=A2CConfig)
     trpo: TRPOConfig = field(default_factory=TRPOConfig)

@@ -16,6 +16,7 @@ from agents.algos.recipe import Task, make_model
 from agents.bundle import Bundle, spans_of
 from agents.callbacks import Watch
 from agents.config import AgentConfig
+from agents.curriculum import Curriculum
 from agents.feature_table import publish
 from agents.finetuning import Unfreeze
 from agents.sb3_env import AccountsVecEnv
@@ -57,7 +58,8 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
 
     card = card_of(algo, sight.name, window, seed, agent, env, folder)
     watch = Watch(Validation(market, env, window, split.valid), agent, keep, progress, card)
-    callbacks: list[BaseCallback] = [Unfreeze(agent.extractor.unfreeze, agent.steps), watch]
+    callbacks: list[BaseCallback] = [Unfreeze(agent.extractor.unfreeze, agent.steps),
+                                     Curriculum(agent.curriculum, agent.steps), watch]
     if agent.warm.teacher:
         check_clone(algo)
         assert isinstance(model, OnPolicyAlgorithm)

@@ -32,6 +32,7 @@ class Best:
     law: str  # of the known market; "": the bound is perfect foresight
     growth: Estimate | None  # the oracle's, on these rows
     promised: float | None  # the oracle's, in the long run
+    behind: Estimate | None  # agent's growth less the oracle's, bar by bar
     bound: float  # perfect foresight's
     captured: Estimate | None  # agent's growth over the oracle's; None: the oracle's cannot be told from zero
     of_bound: float | None  # agent's growth over the bound
@@ -75,9 +76,9 @@ def best(subject: Subject, tracks: dict[str, Track], record: Record, oracle: Ora
     bound = foresight(ground.market, ground.env, ground.window, ground.rows).growth
     of_bound = float(growth.sum() / bound) if bound > 0 else None
     if oracle is None or subject.states is None:
-        return Best("", None, None, bound / len(growth), None, of_bound, None, None)
+        return Best("", None, None, None, bound / len(growth), None, of_bound, None, None)
     both = np.stack([growth, np.log1p(returns_of(tracks[ORACLE].equity))], axis=1)  # (K, 2)
-    estimate = means(both[:, 1:], subject.bootstrap)[0]
+    estimate, behind = means(np.stack([both[:, 1], growth - both[:, 1]], axis=1), subject.bootstrap)
     captured = None
     if estimate.low > 0:
         histories = in_histories(both, subject.bootstrap)
@@ -87,5 +88,5 @@ def best(subject: Subject, tracks: dict[str, Track], record: Record, oracle: Ora
     wanted, _ = oracle.policy(subject.states).predict(record.seen, deterministic=True)
     agrees = record.positions(wanted) == record.positions(record.wanted)
     together = record.positions(tracks[ORACLE].weights) == record.positions(tracks[AGENT].weights)
-    return Best(subject.law, estimate, oracle.growth, bound / len(growth), captured, of_bound, float(agrees.mean()),
-                float(together.mean()))
+    return Best(subject.law, estimate, oracle.growth, behind, bound / len(growth), captured, of_bound,
+                float(agrees.mean()), float(together.mean()))

@@ -49,9 +49,11 @@ def markdown(found: Diagnosis) -> str:
 def in_short(found: Diagnosis) -> list[str]:
     """One sentence for each section."""
     about, priced = found.about, found.sensitivity
-    clear = [one for one in found.ablation.groups if one.growth.clear and one.growth.value < 0 and one.name != ALL]
-    told = [f"trades on: {', '.join(shown(one) for one in clear)}" if clear else
-            "trades on: nothing whose loss can be told from chance"]
+    groups = [one for one in found.ablation.groups if one.name != ALL]
+    clear = [shown(one) for one in groups if one.growth.clear and one.growth.value < 0]
+    most = max(groups, key=lambda one: one.changed)
+    told = [f"owes growth, beyond chance, to: {', '.join(clear) or 'nothing that was tried'}; most decisions hang on "
+            f"{shown(most)} ({most.changed:.0%} change without it)"]
     if found.band is not None:
         told.append(f"keeps whatever it holds on {found.band.keeps_all:.0%} of the rows, the lowest level and the "
                     f"highest alike on {found.band.keeps_ends:.0%}; what it holds does not matter on "
@@ -159,11 +161,12 @@ def to_costs(found: Diagnosis) -> list[str]:
 def of_the_best(found: Diagnosis) -> list[str]:
     best, about = found.best, found.about
     parts = ["## 5. Against the best"]
-    if best.law and best.growth is not None and best.promised is not None:
+    if best.growth is not None and best.promised is not None and best.behind is not None:
         parts.append(
             f"The oracle of {best.law} knows its law and what an order costs, but neither interest nor delays. It "
             f"grows by {bps(best.growth)} bps per bar on these rows ({signed(best.promised * BPS)} in the long run), "
-            f"the agent by {bps(found.sensitivity.growth)}: {captured(best)}. "
+            f"the agent by {bps(found.sensitivity.growth)}, which is {starred(best.behind)} against it, bar by bar: "
+            f"{captured(best)}. "
             f"Holding what the agent holds, the oracle wants the same position on {best.agrees:.1%} of the rows; over "
             f"{best.together:.1%} of the bars both accounts hold the same.")
     reached = "nothing to reach" if best.of_bound is None else f"{best.of_bound:.1%} of it reached"
@@ -177,7 +180,7 @@ def captured(best: Best) -> str:
         return ("perfect foresight has nothing to reach" if best.of_bound is None else
                 f"{best.of_bound:.1%} of perfect foresight, a bound that nobody comes near")
     if best.captured is None:
-        return "there is nothing to capture: the oracle's growth cannot be told from zero"
+        return "what share is captured cannot be said, for on these rows the oracle's own growth may be chance"
     one = best.captured
     return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}] of the oracle's growth captured"
 

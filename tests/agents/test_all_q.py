@@ -92,7 +92,8 @@ def test_it_saves_loads_and_predicts_as_dqn_does(tmp_path):
     again = AllQ.load(tmp_path / "model", device="cpu")
     seen = {"row": np.arange(9, dtype=np.int32)[:, None],
             "account": np.random.default_rng(0).uniform(-1, 1, (9, 8)).astype(np.float32)}
-    np.testing.assert_array_equal(model.predict(seen, deterministic=True)[0], again.predict(seen, deterministic=True)[0])
+    first, second = (one.predict(seen, deterministic=True)[0] for one in (model, again))
+    np.testing.assert_array_equal(first, second)
     tensors = {name: torch.from_numpy(value) for name, value in seen.items()}
     with torch.no_grad():
         assert torch.equal(model.policy.q_net(tensors), again.policy.q_net(tensors))

@@ -260,6 +260,7 @@ def test_the_oracle_is_its_own_equal(perfect, oracle):
     found = best(perfect, tracks, record, known)
     assert (found.captured.value, found.captured.low, found.captured.high) == (1.0, 1.0, 1.0)
     assert (found.agrees, found.together) == (1.0, 1.0)
+    assert (found.behind.value, found.behind.clear) == (0.0, False)
     assert found.promised == oracle.growth
     assert found.growth.value == pytest.approx(oracle.growth, abs=found.growth.high - found.growth.low)
     assert 0 < found.of_bound < 0.5
@@ -485,13 +486,14 @@ def test_it_says_and_writes_everything(whole, tmp_path):
     for picture in ("ablation", "band", "regimes", "costs", "equity"):
         assert f"]({picture}.png)" in text
         assert (tmp_path / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
-    for said in ("test rows were cut off", "validation rows of ou_easy", "trades on: x", "| -1      | ", TOLD,
+    for said in ("test rows were cut off", "validation rows of ou_easy", "beyond chance, to: x", "| -1      | ", TOLD,
                  "of the oracle's growth captured", "account: weight", "Perfect foresight"):
         assert said in text
     assert "nan" not in text
     stored = json.loads((tmp_path / "diagnosis.json").read_text())
     assert stored["best"]["captured"]["value"] == whole.best.captured.value > 0.8
     assert whole.best.captured.value == pytest.approx(whole.sensitivity.growth.value / whole.best.growth.value)
+    assert whole.best.behind.value == pytest.approx(whole.sensitivity.growth.value - whole.best.growth.value)
     assert whole.best.captured.low < whole.best.captured.value < whole.best.captured.high
     assert stored["ablation"]["groups"][0]["growth"]["value"] == whole.ablation.groups[0].growth.value
     assert np.shape(stored["band"]["chosen"]) == (3, 3)
