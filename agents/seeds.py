@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from agents.arena.cells import side_by_side
 from agents.bundle import Bundle
 from agents.experiment import ExperimentConfig, ensemble_of, sight_of
-from agents.resume import digest_of
 from agents.train import train
 from data.dataset import Dataset, load_dataset
 
@@ -22,6 +21,7 @@ class Given:
     config: ExperimentConfig
     seed: int
     device: str
+    market: str  # fingerprint: other data are other work
 
 
 def train_seeds(config: ExperimentConfig, dataset: Dataset, sight: Sight, device: str) -> list[Bundle]:
@@ -30,11 +30,10 @@ def train_seeds(config: ExperimentConfig, dataset: Dataset, sight: Sight, device
     if len(seeds) == 1:
         return [train(dataset, config.env, config.agent, config.algo, config.data.window, sight, device, config.folder,
                       config.cache, config.seed, config.progress)]
-    digest = digest_of(config=config, market=dataset.market.fingerprint)
-    cells = {f"seed{seed}-{digest}": Given(config, seed, device) for seed in seeds}
+    cells = {f"seed{seed}": Given(config, seed, device, dataset.market.fingerprint) for seed in seeds}
     jobs = config.jobs or max((os.cpu_count() or 1) // 2, 1)
     for name, _ in side_by_side(train_one, cells, config.folder / "done", jobs):
-        print(f"{name.partition('-')[0]} is trained")
+        print(f"{name} is trained")
     return [Bundle.load(config.folder_of(seed) / "bundle") for seed in seeds]
 
 

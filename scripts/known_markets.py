@@ -55,8 +55,7 @@ def main() -> None:
                                                          range(config.seeds)):
         argv = (*flags_of(market, algo, encoder, seed), *passed_on)
         load_experiment(argv)  # what is wrong is said before any work
-        cell = Cell(argv, config.years)
-        cells[f"{market}-{algo}-{encoder}-seed{seed}-{cell.digest}"] = cell
+        cells[f"{market}-{algo}-{encoder}-seed{seed}"] = Cell(argv, config.years)
     found = {}
     for name, judged in side_by_side(train_and_judge, cells, config.folder, config.jobs):
         found[name] = judged

@@ -5,6 +5,7 @@ A tournament that was stopped goes on where it stood: what has left its file is 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -24,17 +25,17 @@ def side_by_side(work: Callable[[Given], Any], cells: Mapping[str, Given], folde
                  ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every cell's name with what `work` made of it, as they come: those on disk first, then in order of being done.
 
-    `work` is a function of a module (processes look it up by name) and answers with a dataclass or a dict that JSON can
-    hold. A cell that fails stops the others from being begun, and says which one it was.
+    A file carries a digest of what the cell was given, so that other settings are other cells. `work` is a function of
+    a module (processes look it up by name) and answers with a dataclass or a dict that JSON can hold. A cell that fails
+    stops the others from being begun, and says which one it was.
     """
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, found {jobs}")
-    missing = []
-    for name in cells:
-        if (path := folder / f"{name}.json").exists():
+    paths = {name: folder / f"{name}-{digest_of(given)}.json" for name, given in cells.items()}
+    missing = [name for name, path in paths.items() if not path.exists()]
+    for name, path in paths.items():
+        if name not in missing:
             yield name, json.loads(path.read_text())
-        else:
-            missing.append(name)
     if not missing:
         return
     with ProcessPoolExecutor(min(jobs, len(missing)), get_context("spawn"), prepare) as pool:
@@ -42,7 +43,7 @@ def side_by_side(work: Callable[[Given], Any], cells: Mapping[str, Given], folde
         waiting = iter(missing)
         while True:
             while len(running) < jobs and (following := next(waiting, None)) is not None:
-                running[pool.submit(done, work, cells[following], folder / f"{following}.json")] = following
+                running[pool.submit(done, work, cells[following], paths[following])] = following
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -51,6 +52,10 @@ def side_by_side(work: Callable[[Given], Any], cells: Mapping[str, Given], folde
                     yield name, future.result()
                 except UserError as error:
                     raise UserError(f"{name}: {error}") from None
+
+
+def digest_of(given: Any) -> str:
+    return hashlib.sha256(repr(given).encode()).hexdigest()[:8]
 
 
 def done(work: Callable[[Given], Any], given: Given, path: Path) -> dict[str, Any]:

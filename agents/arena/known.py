@@ -6,7 +6,6 @@ through the same engine, so that the luck of the years falls out of the fraction
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -82,11 +81,6 @@ def walk(policy: Policy, market: Market, env: EnvConfig, window: int, years: int
 class Cell:
     argv: tuple[str, ...]  # flags of train_agent.py
     years: int
-
-    @property
-    def digest(self) -> str:
-        """Eight hex digits, by which other settings are told apart."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:8]
 
 
 def train_and_judge(cell: Cell) -> dict[str, Any]:
