@@ -21,7 +21,7 @@ from configs.registry import check_name, lookup
 PARTS = {
     "engine": "benchmarks.engine:engine_part",
     "agents": "benchmarks.agents:agents_part",
-    "captured": "benchmarks.agents:captured_part",
+    "captured": "benchmarks.captured:captured_part",
     "embedding": "benchmarks.embedding:embedding_part",
     "pretraining": "benchmarks.pretraining:pretraining_part",
     "scan": "benchmarks.scan:scan_part",

@@ -51,8 +51,8 @@ def main() -> None:
     from agents.experiment import load_experiment
 
     cells = {}
-    for market, algo, encoder, seed in itertools.product(config.markets, config.algos, config.encoders,
-                                                         range(config.seeds)):
+    for seed, market, algo, encoder in itertools.product(range(config.seeds), config.markets, config.algos,
+                                                         config.encoders):
         argv = (*flags_of(market, algo, encoder, seed), *passed_on)
         load_experiment(argv)  # what is wrong is said before any work
         cells[f"{market}-{algo}-{encoder}-seed{seed}"] = Cell(argv, config.years)

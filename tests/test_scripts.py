@@ -47,7 +47,8 @@ agent:
 bootstrap: {draws: 100, block: 10}
 """
 SCRIPTS = ("train_agent", "pretrain_encoder", "evaluate", "benchmark", "import_data", "check_data", "audit_leakage",
-           "list_features", "list_encoders", "explain", "train_ensemble", "oracle", "replay", "pictures", "diagnose")
+           "list_features", "list_encoders", "explain", "train_ensemble", "oracle", "replay", "pictures", "diagnose",
+           "known_markets", "fair_game")
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,8 @@ def test_help_mentions_every_section(script):
                   "import_data": {"PATH", "--store", "--kind", "--asset", "--on-bad", "--date-format"},
                   "check_data": {"PATH", "--store", "--out"}, "list_features": {"--out"}, "list_encoders": {"--out"},
                   "oracle": {"--fees", "--positions"}, "replay": {"--span", "--out"},
-                  "pictures": {"--out", "--steps"},
+                  "pictures": {"--out", "--steps"}, "fair_game": {"--algos", "--games", "--jobs"},
+                  "known_markets": {"--algos", "--markets", "--encoders", "--seeds", "--years", "--jobs"},
                   "diagnose": {"PATH", "--out", "--device", "--diagnosis.draws", "--diagnosis.costs"}}[script]
     assert {word for word in wanted if word.replace("_", "-") not in ended.out and word not in ended.out} == set()
 
@@ -376,3 +378,53 @@ def test_finetuning_nothing_is_said_before_any_work(place, tmp_path):
     refused(command("train_agent", "--config", place / "tiny.yaml", "--runs", tmp_path, "--encoder", "none",
                     "--agent.extractor.finetune", "True"), "finetune needs an encoder")
     assert not (tmp_path / "cache").exists(), "nothing was pretrained before the refusal"
+
+
+def test_known_markets_are_judged_and_nothing_is_done_twice(tmp_path):
+    argv = ("--algos", "all_q", "--markets", "ou_easy", "random_walk", "--seeds", 1, "--years", 2, "--jobs", 1,
+            "--folder", tmp_path / "known", "--runs", tmp_path, "--data.known.bars", 4000, "--agent.steps", 81920,
+            "--agent.validations", 1)
+    ended = command("known_markets", *argv)
+    assert ended.code == 0, ended.err
+    assert "| ou_easy | all_q | 1 | " in ended.out
+    assert "| random_walk | all_q | 1 | nothing to capture |" in ended.out
+    found = pd.read_csv(tmp_path / "known" / "table.csv").set_index("market")
+    assert found.loc["ou_easy", "captured"] < 1.1
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "known").glob("*.json")}
+    assert len(before) == 2
+    assert command("known_markets", *argv).out == ended.out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "known").glob("*.json")} == before
+
+
+def test_candles_hide_the_belief_and_are_judged_through_features(tmp_path):
+    ended = command("known_markets", "--algos", "all_q", "--markets", "regime_lead", "--seeds", 1, "--years", 1,
+                    "--jobs", 1, "--folder", tmp_path / "known", "--runs", tmp_path, "--data.known.bars", 3000,
+                    "--data.known.candles", True, "--data.window", 8, "--agent.steps", 40960)
+    assert ended.code == 0, ended.err
+    assert "| regime_lead | all_q | 1 | " in ended.out
+
+
+def test_fair_games_are_counted(tmp_path):
+    ended = command("fair_game", "--algos", "all_q", "--games", 2, "--jobs", 1, "--folder", tmp_path / "games",
+                    "--runs", tmp_path, "--data.simulator.bars", 2000, "--agent.steps", 40960)
+    assert ended.code == 0, ended.err
+    assert "| all_q | 2 | " in ended.out
+
+
+@pytest.mark.parametrize("script", ["known_markets", "fair_game"])
+def test_what_is_wrong_is_said_before_any_cell_is_done(script, tmp_path):
+    refused(command(script, "--algos", "ppoo", "--folder", tmp_path), "unknown algo 'ppoo'")
+    refused(command(script, "--algos", "ppo", "--agent.step", 3, "--folder", tmp_path), "agent.step")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_seeds_stand_in_one_table(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    ended = command("train_agent", "--config", tmp_path / "tiny.yaml", "--encoder", "none", "--seeds", 2, "--jobs", 1, "--runs",
+                    tmp_path / "runs")
+    assert ended.code == 0, ended.err
+    assert "ppo + none, 2 seeds" in ended.out
+    folder = tmp_path / "runs" / "ppo-none-seeds0-1"
+    assert {path.name for path in folder.glob("seed*")} == {"seed0", "seed1"}
+    again = command("evaluate", folder, "--out", tmp_path / "out")
+    assert "ppo + none, 2 seeds" in again.out

@@ -67,14 +67,17 @@ class Record:
         return self.weights(self.actions, self.held)
 
     def weights(self, actions: np.ndarray, held: np.ndarray) -> np.ndarray:
-        """(K, N) weights that `actions` ask for; what is held, where no order is sent."""
+        """(K, N) weights that `actions` ask for, shrunk to what may be held together; held ones, without an order."""
         target = np.zeros_like(held)
         self.env.actions(self.assets).write(actions, target, lambda: held)
-        return np.where(np.isnan(target), held, target)
+        target = np.where(np.isnan(target), held, target)
+        gross = np.abs(target).sum(axis=1, keepdims=True)
+        return target * (self.env.gross / np.maximum(gross, self.env.gross))
 
     def positions(self, weights: np.ndarray) -> np.ndarray:
-        """The nearest level of each weight; where weights are named freely, the side: -1, 0 or 1."""
-        if self.env.action == "levels":
+        """The nearest level of each weight; of several assets, which share the account, and of weights that are named
+        freely, the side: -1, 0 or 1."""
+        if self.env.action == "levels" and self.assets == 1:
             levels = np.array(self.env.levels)
             return levels[np.abs(weights[..., None] - levels).argmin(axis=-1)]
         return np.where(np.abs(weights) < ALIKE, 0.0, np.sign(weights))

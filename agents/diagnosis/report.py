@@ -54,6 +54,8 @@ def in_short(found: Diagnosis) -> list[str]:
     most = max(groups, key=lambda one: one.changed)
     told = [f"owes growth, beyond chance, to: {', '.join(clear) or 'nothing that was tried'}; most decisions hang on "
             f"{shown(most)} ({most.changed:.0%} change without it)"]
+    if hurts := [shown(one) for one in groups if one.growth.clear and one.growth.value > 0]:
+        told.append(f"would grow more, beyond chance, without: {', '.join(hurts)}")
     if found.band is not None:
         told.append(f"keeps whatever it holds on {found.band.keeps_all:.0%} of the rows, the lowest level and the "
                     f"highest alike on {found.band.keeps_ends:.0%}; what it holds does not matter on "

@@ -343,6 +343,17 @@ def test_who_is_asked_from_every_level_answers_for_what_it_holds(subject):
     assert all((asked[-1.0] <= asked[level]).all() for level in ENV.levels), "a band: who is long asks for no less"
 
 
+def test_what_several_assets_ask_for_is_what_they_may_hold_together():
+    market = random_market(120, assets=2)
+    always = np.tile([2, 0], (120, 1))  # the highest level of one and the lowest of the other: half the account each
+    subject = replace(subject_of(market, lambda market: Levels(always)), account=())
+    tracks, record = accounts(subject, None)
+    np.testing.assert_array_equal(record.wanted, np.tile([0.5, -0.5], (119, 1)))
+    found = trading(record, tracks[AGENT])
+    assert (found.positions, found.holding, found.moves) == (2, 119.0, 1 / 119)
+    assert band(subject, record, None) is None
+
+
 # --- costs and delays
 
 def test_the_cost_at_which_growth_is_gone_follows_from_turnover():

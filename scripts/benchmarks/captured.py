@@ -1,0 +1,71 @@
+"""How long agents take to find most of what there is, and in how much memory: SB3's defaults against ours."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Any
+
+from benchmarks.agents import ALGOS, ours, plain
+
+PIECE = {"plain": 25_000, "ppo": 65_536, "a2c": 131_072, "dqn": 25_600, "all_q": 1_024_000}  # between two looks
+GOAL, PATIENCE = 0.8, 300.0  # of the oracle's growth; seconds of learning after which it has not been reached
+
+
+@dataclass(frozen=True)
+class Reached:
+    fraction: float  # of the oracle, at the last look
+    seconds: float  # of learning, looks not counted
+    memory: float  # MB at the most, of the whole process
+
+
+def captured_part(rounds: int, threads: int) -> None:
+    """From nothing to 80 % of the oracle's growth on `ou_real`, judged on a year that nobody has seen."""
+    print(f"\nseconds until {GOAL:.0%} of the oracle on ou_real, at most {PATIENCE:.0f}; peak memory; a process each")
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for algo in (*ALGOS, "all_q"):
+            runs = {way: pool.apply(reach, (algo, way, threads)) for way in ("plain", "ours")
+                    if way == "ours" or algo in ALGOS}
+            for way, run in runs.items():
+                got = f"{run.seconds:6.1f} s" if run.fraction >= GOAL else f"not within {run.seconds:.0f} s"
+                ratio = f"  {runs['plain'].seconds / run.seconds:6.1f}x" if way == "ours" and "plain" in runs else ""
+                print(f"  {algo:<6} {way:<6} {got:<18} {run.fraction:6.3f} of the oracle  {run.memory:7.0f} MB{ratio}",
+                      flush=True)
+
+
+def reach(algo: str, way: str, threads: int) -> Reached:
+    import torch
+
+    from agents.arena.known import walk
+    from agents.strategies.oracle import solve
+    from data.simulator.known import make_known
+    from envs.config import EnvConfig
+    from envs.execution import CostConfig
+
+    torch.set_num_threads(threads)
+    env = EnvConfig(costs=CostConfig.flat_fee(10.0))
+    market = make_known("ou_real", 200_000).market
+    learnt, unseen = slice(0, 170_000), slice(170_000, 200_000)
+    best, _ = walk(solve("ou_real").policy(market), market, replace(env, action="weights"), 1, 1, unseen.start)
+    model = plain(algo, market, env, 1, learnt) if way == "plain" else ours(algo, market, env, 1, learnt)
+    seconds, fraction = 0.0, 0.0
+    while fraction < GOAL and seconds < PATIENCE:
+        started = time.perf_counter()
+        model.learn(PIECE[algo if way == "ours" else way], reset_num_timesteps=False)
+        seconds += time.perf_counter() - started
+        growth, _ = walk(Shown(model, market) if way == "plain" else model.policy, market, env, 1, 1, unseen.start)
+        fraction = growth / best
+    return Reached(fraction, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+class Shown:
+    """A policy that wants the market where it is told a row."""
+
+    def __init__(self, model: Any, market) -> None:
+        self.model, self.features = model, market.features
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        seen = {"market": self.features[observation["row"][:, 0]], "account": observation["account"]}
+        return self.model.policy.predict(seen, deterministic=deterministic)
