@@ -420,8 +420,8 @@ def test_what_is_wrong_is_said_before_any_cell_is_done(script, tmp_path):
 
 def test_several_seeds_stand_in_one_table(tmp_path):
     (tmp_path / "tiny.yaml").write_text(TINY)
-    ended = command("train_agent", "--config", tmp_path / "tiny.yaml", "--encoder", "none", "--seeds", 2, "--jobs", 1, "--runs",
-                    tmp_path / "runs")
+    ended = command("train_agent", "--config", tmp_path / "tiny.yaml", "--encoder", "none", "--seeds", 2, "--jobs", 1,
+                    "--runs", tmp_path / "runs")
     assert ended.code == 0, ended.err
     assert "ppo + none, 2 seeds" in ended.out
     folder = tmp_path / "runs" / "ppo-none-seeds0-1"
