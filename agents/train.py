@@ -76,7 +76,7 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
             print(f"goes on from step {model.num_timesteps:,}, where an earlier start of this training was stopped")
         model.set_logger(logger_of(folder / "tensorboard" / algo, model.num_timesteps))
     try:
-        model.learn(agent.steps - model.num_timesteps, callback=callbacks, log_interval=50,
+        model.learn(agent.steps - model.num_timesteps, callback=callbacks, log_interval=max(50, agent.accounts),
                     reset_num_timesteps=not resumed)
     except ValueError as error:
         if "nan" not in str(error):

@@ -13,10 +13,10 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.sac.policies import MultiInputPolicy as SoftPolicy
 from stable_baselines3.td3.policies import MultiInputPolicy as TwinPolicy
 
+from agents.algos.config import ReplayConfig
 from agents.algos.dqn import DoubleDQN, DuelingPolicy
 from agents.algos.recipe import Recipe, Task
 from agents.algos.replay import Remembering, RowReplay
-from agents.config import ReplayConfig
 
 
 class RowQRDQN(Remembering, QRDQN):

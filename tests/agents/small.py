@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents.config import ActorCriticConfig, AgentConfig, AllQConfig, DQNConfig, PPOConfig, TRPOConfig
+from agents.algos.config import ActorCriticConfig, AllQConfig, DQNConfig, PPOConfig, TRPOConfig
+from agents.config import AgentConfig
 from data.dataset import DataConfig, Dataset
 from data.labels import LabelConfig
 from data.simulator.config import SimulatorConfig

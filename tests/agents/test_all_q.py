@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from agents.algos.all_q import AllQ, LevelsNetwork, log_kept
+from agents.algos.config import AllQConfig
 from agents.algos.recipe import Task, make_model
 from agents.bundle import Bundle
-from agents.config import AgentConfig, AllQConfig
+from agents.config import AgentConfig
 from agents.feature_table import make_table, publish
 from agents.sb3_env import AccountsVecEnv
 from agents.strategies.oracle import kept_by_moves

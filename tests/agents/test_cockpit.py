@@ -19,9 +19,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from agents import ALGOS, LEVEL
+from agents.algos.config import ActorCriticConfig, AllQConfig
 from agents.algos.recipe import Task, make_model
 from agents.callbacks import Watch
-from agents.config import ActorCriticConfig, AgentConfig, AllQConfig
+from agents.config import AgentConfig
 from agents.feature_table import make_table, publish
 from agents.plots import drawdown_figure, position_figure
 from agents.sb3_env import AccountsVecEnv

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from agents.algos.config import AllQConfig
 from agents.arena.rollout import Contestant, compete
 from agents.bundle import Bundle
-from agents.config import AgentConfig, AllQConfig
+from agents.config import AgentConfig
 from agents.diagnosis.ablation import ALL, ablation, blocks, shuffled, shuffled_rows
 from agents.diagnosis.band import band, edge, trading
 from agents.diagnosis.best import AGENT, ORACLE, accounts, best, oracle_of, positions_of

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agents.algos.config import DQNConfig, PPOConfig
 from agents.arena.report import ENSEMBLE
 from agents.arena.rollout import Contestant, compete
 from agents.arena.tournament import head_to_head
 from agents.bundle import Bundle
-from agents.config import AgentConfig, DQNConfig, PPOConfig
+from agents.config import AgentConfig
 from agents.experiment import encode, ensemble_of, load_experiment
 from agents.train import train
 from agents.watch.validation import Validation
