@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from agents import ALGOS, LEVELS, check_actions, check_clone
+from agents import ALGOS, LEVELS, WEIGHTS, check_actions, check_clone
 from agents.config import AgentConfig
 from configs.errors import UserError
 from configs.loader import HELP, flags, known_flags, parse, preset, read_yaml
@@ -201,6 +201,8 @@ def load_as(cls: type[Experiment], argv: Sequence[str]) -> Experiment:
         "agent": preset("agent", f"{chosen.algo}.{chosen.preset}"),
         "bootstrap": preset("arena", chosen.preset),
     }
+    if ALGOS[chosen.algo].chooses == (WEIGHTS,):
+        settings["env"]["action"] = "weights"
     if chosen.costs:
         settings["env"]["costs"] = plain(COSTS[chosen.costs])
     if chosen.encoder != "none":

@@ -370,7 +370,7 @@ def test_there_is_nothing_to_pretrain_without_an_encoder(place, tmp_path):
 
 def test_what_dqn_cannot_do_is_said_before_any_work(place, tmp_path):
     refused(command("train_agent", "--config", place / "tiny.yaml", "--runs", tmp_path, "--algo", "dqn", "--encoder",
-                    "lstm", "--env.action", "weights"), "dqn chooses one of a few levels")
+                    "lstm", "--env.action", "weights"), "dqn does not choose weights")
     assert not (tmp_path / "cache").exists(), "nothing was pretrained before the refusal"
 
 

@@ -41,7 +41,7 @@ def log_kept(held: Tensor, levels: Tensor, cost: Tensor) -> Tensor:
     """(..., A) log of the equity that is left by an order from `held` (...) to each level, at `cost` (...) a unit.
 
     >>> log_kept(torch.tensor([0.0]), torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([0.25])).exp()
-    tensor([[0.7500, 1.0000, 0.8000]])
+    tensor([[0.8000, 1.0000, 0.8000]])
     """
     held, cost = held[..., None], cost[..., None]
     bought = levels > held

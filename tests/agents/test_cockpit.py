@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -153,7 +155,7 @@ def test_a_page_has_the_config_and_the_command(events_of, simulated, tmp_path):
     config = yaml.safe_load(text_of(events, "run/config").replace("\n    ", "\n").removeprefix("    "))
     assert config["algo"] == "a2c"
     assert config["agent"]["lr"] == QUICK.lr
-    assert "pytest" in text_of(events, "run/command")
+    assert shlex.join(sys.argv[1:]) in text_of(events, "run/command")
     (tmp_path / "config.yaml").write_text("whole: config\n")  # as a run has written it
     train(simulated, SHORT, replace(QUICK, steps=16), "a2c", WINDOW, progress=False, folder=tmp_path)
     assert "whole: config" in text_of(read(tmp_path), "run/config")

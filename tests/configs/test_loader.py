@@ -154,12 +154,12 @@ def test_a_slip_in_an_experiment_stops_before_any_work(argv, said):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("seeds: 1", ("unknown setting 'seeds'", "did you mean 'ensemble.seeds'?")),
+    ("members: 1", ("unknown setting 'members'", "did you mean 'ensemble.members'?")),
     ("env: {costs: {fees_bps: 1}}", ("unknown setting 'env.costs.fees_bps'", "did you mean 'env.costs.fee_bps'?")),
     ("env: 5", ("env is a section", "env.costs")),
     ("env: null", ("env is a section",)),
     ("seed: one", ("--seed", "'one'")),
-    ("algo: a3c", ("unknown algo 'a3c'", "did you mean 'a2c'?")),
+    ("algo: dqnn", ("unknown algo 'dqnn'", "did you mean 'dqn'?")),
     ("- seed", ("must hold 'key: value' lines", "list")),
     ("seed: [1", ("not readable YAML",)),
     ("a\x00b", ("not readable YAML",)),

@@ -9,7 +9,7 @@ import pytest
 from agents import ALGOS
 from agents.strategies import STRATEGIES
 from configs.errors import UserError
-from configs.registry import check_name, did_you_mean, lookup
+from configs.registry import check_name, did_you_mean, lookup, resolve
 from encoders import ENCODERS
 
 
@@ -38,7 +38,11 @@ def test_a_module_is_imported_only_when_its_name_is_asked_for(monkeypatch):
         lookup("space", "broken", table)
 
 
-@pytest.mark.parametrize(("kind", "table"), [("algo", ALGOS), ("encoder", ENCODERS), ("strategy", STRATEGIES)])
+@pytest.mark.parametrize(("kind", "table"), [("encoder", ENCODERS), ("strategy", STRATEGIES)])
 def test_every_entry_of_every_table_can_be_called(kind, table):
     assert table
     assert all(callable(lookup(kind, name, table)) for name in table)
+
+
+def test_every_algorithm_has_a_recipe_and_learns_some_kind_of_action():
+    assert all(callable(resolve(algo.recipe)) and algo.chooses for algo in ALGOS.values())
