@@ -138,7 +138,9 @@ def as_markdown(table: pd.DataFrame) -> str:
         agent = line["algo"] if line["encoder"] == "none" else f"{line['algo']} + {line['encoder']}"
         share, least = "nothing to capture", ""
         if np.isfinite(line["captured"]):
-            share = f"{line['captured']:.3f} [{line['captured_low']:.3f}, {line['captured_high']:.3f}]"
+            share = f"{line['captured']:.3f}"
+            if line["seeds"] > 1:  # one run has no interval
+                share += f" [{line['captured_low']:.3f}, {line['captured_high']:.3f}]"
             least = f"{line['least']:.3f}"
         lines.append(f"| {line['market']} | {agent} | {line['seeds']} | {share} | {least} | {line['bps_per_hour']:.3f} "
                      f"({line['worst_bps_per_hour']:.3f}) | {line['units_per_year']:.0f} ({line['best_units']:.0f}) | "
