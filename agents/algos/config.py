@@ -20,6 +20,8 @@ class PPOConfig:
     gae_lambda: float = 0.95
     clip_range: float = 0.2
     ent_coef: float = 0.0
+    compile: bool = False
+    """have torch compile ppo's loss where there is a GPU, as CUDA graphs; a CPU goes without"""
 
     def __post_init__(self) -> None:
         if self.n_steps < 2 or self.batch < 2 or self.epochs < 1 or self.clip_range <= 0:

@@ -10,14 +10,17 @@ from gymnasium import spaces
 from sb3_contrib import TRPO, MaskablePPO, RecurrentPPO
 from sb3_contrib.ppo_mask.policies import MaskableMultiInputActorCriticPolicy
 from sb3_contrib.ppo_recurrent.policies import RecurrentMultiInputActorCriticPolicy
-from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from agents.algos.lean import LeanA2C, LeanPPO
 from agents.algos.recipe import Recipe, Task
 from agents.extractors import RowExtractor
 from agents.feature_table import PUBLISHED
+
+# SB3's Adam, all weights in one loop
+FUSED = {"optimizer_kwargs": {"eps": 1e-5, "fused": True}}
 
 
 def clipped(task: Task) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def clipped(task: Task) -> dict[str, Any]:
 
 
 def ppo(task: Task) -> Recipe:
-    return Recipe(PPO, MultiInputActorCriticPolicy, clipped(task))
+    return Recipe(LeanPPO, MultiInputActorCriticPolicy, {**clipped(task), "compile": task.agent.ppo.compile}, FUSED)
 
 
 def maskable_ppo(task: Task) -> Recipe:
@@ -57,9 +60,9 @@ def recurrent_ppo(task: Task) -> Recipe:
 def a2c(task: Task) -> Recipe:
     own = task.agent.a2c
     # Adam instead of SB3's RMSprop: with a thousand accounts a gradient is a large-batch one
-    return Recipe(A2C, MultiInputActorCriticPolicy, {
+    return Recipe(LeanA2C, MultiInputActorCriticPolicy, {
         "n_steps": own.n_steps, "gae_lambda": own.gae_lambda, "ent_coef": own.ent_coef, "use_rms_prop": False,
-        "normalize_advantage": True})
+        "normalize_advantage": True}, FUSED)
 
 
 class PlainTRPO(TRPO):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+from benchmarks.gpu_agents import agents_on
 from benchmarks.timing import WINDOW
 
 FEATURES, BATCH, STEPS = 77, 1024, 10
@@ -13,6 +14,18 @@ SQUARE = 8192  # of the matrices whose product counts as the most the card can d
 
 
 def gpu_part(rounds: int, threads: int) -> None:
+    """Encoders, then agents."""
+    import torch
+
+    if not torch.cuda.is_available():
+        print("\nno GPU here: the full presets were not timed")
+        return
+    encoders_on_gpu(rounds)
+    torch.set_num_threads(threads)
+    agents_on("cuda", min(rounds, 3))
+
+
+def encoders_on_gpu(rounds: int) -> None:
     """Windows trained on per second in bfloat16, and the share of the card's own matrix product that this is."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -25,9 +38,6 @@ def gpu_part(rounds: int, threads: int) -> None:
     from encoders.scale import TargetScale
     from encoders.training.objective import Objective
 
-    if not torch.cuda.is_available():
-        print("\nno GPU here: the full presets were not timed")
-        return
     one, other = (torch.randn(SQUARE, SQUARE, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     peak = 2 * SQUARE**3 / seconds_of(lambda: one @ other, rounds)
     print(f"\n{torch.cuda.get_device_name()}: {peak / 1e12:,.0f} TFLOP/s in a bfloat16 product of {SQUARE:,} squared; "
