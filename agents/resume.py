@@ -74,6 +74,8 @@ def save(path: Path, digest: str, model: BaseAlgorithm, watch: Watch) -> None:
     # which SB3 draws from
     numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002
     memory = memory_of(model)
+    if memory is not None:
+        arrays |= {f"memory/{name}": array for name, array in memory.get_state().items()}
     facts = {
         "digest": digest, "counters": {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)},
         "watch": {name: getattr(watch, name) for name in NOTED},
@@ -126,6 +128,7 @@ def put_back(model: BaseAlgorithm, watch: Watch, parts: dict[str, Arrays], facts
     for name, value in facts["counters"].items():
         setattr(model, name, value)
     if (memory := memory_of(model)) is not None:
+        memory.set_state(parts["memory"])
         memory.pos, memory.full = facts["memory"]
     torch.set_rng_state(torch.from_numpy(parts["random"]["torch"]))
     if "cuda" in parts["random"] and torch.cuda.is_available():
@@ -137,7 +140,7 @@ def put_back(model: BaseAlgorithm, watch: Watch, parts: dict[str, Arrays], facts
 
 
 def live_arrays(model: BaseAlgorithm) -> Iterator[tuple[str, np.ndarray]]:
-    """What a training has in hand beside weights: the last observation, carried states, the memory of transitions."""
+    """What a training has in hand beside weights: the last observation, carried states."""
     if isinstance(model._last_obs, dict):
         yield from ((f"seen/{name}", value) for name, value in model._last_obs.items())
     if model._last_episode_starts is not None:
@@ -147,8 +150,6 @@ def live_arrays(model: BaseAlgorithm) -> Iterator[tuple[str, np.ndarray]]:
             yield from ((f"carried/{name}/{place}", host(value)) for place, value in enumerate(getattr(states, name)))
     if (entropy := getattr(model, "log_ent_coef", None)) is not None:
         yield "entropy", host(entropy)
-    if (memory := memory_of(model)) is not None:
-        yield from ((f"memory/{name}", getattr(memory, name)) for name in RowReplay.ARRAYS)
 
 
 def set_live(model: BaseAlgorithm, name: str, array: np.ndarray) -> None:
@@ -163,8 +164,6 @@ def set_live(model: BaseAlgorithm, name: str, array: np.ndarray) -> None:
         getattr(model._last_lstm_states, field)[int(place)].copy_(torch.from_numpy(array))  # type: ignore[attr-defined]
     elif part == "entropy":
         model.log_ent_coef.data.copy_(torch.from_numpy(array))  # type: ignore[attr-defined]
-    else:
-        getattr(memory_of(model), rest)[:] = array
 
 
 def all_optimisers(model: BaseAlgorithm) -> list[Optimizer]:

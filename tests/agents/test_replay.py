@@ -75,12 +75,50 @@ def test_a_full_memory_forgets_the_oldest_and_never_joins_it_to_the_newest():
     np.testing.assert_array_equal(batch.next_observations["row"][:, 0], rows + 3)
 
 
+@pytest.mark.parametrize("steps", [7, 40, 95])
+def test_the_last_state_of_an_episode_is_not_the_first_of_the_next(steps):
+    """Episodes of five steps, each begun a thousand rows further; the second account's never end."""
+    memory = replay(30)
+    for k in range(steps):
+        episode, step = divmod(k, 5)
+        first = 1_000 * episode + step
+        begun, came = observed(first), observed(first + 1)
+        for seen, row in ((begun, k), (came, k + 1)):
+            seen["row"][1], seen["account"][1] = row, row / 1000
+        memory.add(begun, came, np.array([0, 0]), np.zeros(2, np.float32), np.array([step == 4, False]),
+                   [{"TimeLimit.truncated": True} if step == 4 else {}, {}])
+    again = replay(30)
+    again.set_state(memory.get_state())
+    again.pos, again.full = memory.pos, memory.full
+    for held in (memory, again):
+        batch = held.sample(3_000)
+        rows, after = (part["row"][:, 0].numpy() for part in (batch.observations, batch.next_observations))
+        assert len(set(rows)) >= min(steps, 30)
+        np.testing.assert_array_equal(after, rows + 1)
+        np.testing.assert_allclose(batch.next_observations["account"][:, 5], after / 1000, rtol=1e-6)
+        assert len(held.ends) <= 7, "what is forgotten goes with its ends"
+
+
+def test_a_training_begun_anew_elsewhere_ends_what_was_there():
+    memory = replay(30, n_step=3)
+    fill(memory, 5)
+    for k in range(5):
+        memory.add(observed(500 + k), observed(501 + k), np.array([0, 0]), np.ones(2, np.float32), np.zeros(2, bool),
+                   [{}, {}])
+    batch = memory.sample(2_000)
+    rows, after = (part["row"][:, 0].numpy() for part in (batch.observations, batch.next_observations))
+    assert (after[rows == 4] == 5).all()
+    assert (after[rows == 3] == 5).all()
+    assert (after[rows == 500] == 503).all()
+    assert (batch.dones == 0).all()
+
+
 def test_a_million_transitions_take_less_than_200_megabytes():
     memory = RowReplay(1_000_000, SPACE, spaces.Discrete(3), "cpu", 64, seen=(0,))
     held = sum(value.nbytes for value in vars(memory).values() if isinstance(value, np.ndarray))
-    assert held < 30e6
+    assert held < 16e6
     weights = spaces.Box(-1, 1, (16,), np.float32)
     wide = spaces.Dict({"row": SPACE["row"], "account": spaces.Box(-20, 20, (68,), np.float32)})
     many = RowReplay(1_000_000, wide, weights, "cpu", 64, seen=tuple(range(16)))
     held = sum(value.nbytes for value in vars(many).values() if isinstance(value, np.ndarray))
-    assert held < 210e6, "sixteen assets: weights before and after, and sixteen actions"
+    assert held < 140e6, "sixteen assets: sixteen weights and sixteen actions"
