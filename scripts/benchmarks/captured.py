@@ -38,7 +38,7 @@ def captured_part(rounds: int, threads: int) -> None:
 def reach(algo: str, way: str, threads: int) -> Reached:
     import torch
 
-    from agents.arena.known import walk
+    from agents.arena.known import luck, walk
     from agents.strategies.oracle import solve
     from data.simulator.known import make_known
     from envs.config import EnvConfig
@@ -48,15 +48,18 @@ def reach(algo: str, way: str, threads: int) -> Reached:
     env = EnvConfig(costs=CostConfig.flat_fee(10.0))
     market = make_known("ou_real", 200_000).market
     learnt, unseen = slice(0, 170_000), slice(170_000, 200_000)
-    best, _ = walk(solve("ou_real").policy(market), market, replace(env, action="weights"), 1, 1, unseen.start)
+
+    def growth(policy: Any, env: EnvConfig) -> float:
+        return walk(policy, market, env, 1, luck("ou_real", len(market.time), seed=0), 1, unseen.start).growth
+
+    best = growth(solve("ou_real").policy(market), replace(env, action="weights"))
     model = plain(algo, market, env, 1, learnt) if way == "plain" else ours(algo, market, env, 1, learnt)
     seconds, fraction = 0.0, 0.0
     while fraction < GOAL and seconds < PATIENCE:
         started = time.perf_counter()
         model.learn(PIECE[algo if way == "ours" else way], reset_num_timesteps=False)
         seconds += time.perf_counter() - started
-        growth, _ = walk(Shown(model, market) if way == "plain" else model.policy, market, env, 1, 1, unseen.start)
-        fraction = growth / best
+        fraction = growth(Shown(model, market) if way == "plain" else model.policy, env) / best
     return Reached(fraction, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

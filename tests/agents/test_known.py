@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import trim_mean
 
-from agents.arena.known import Judged, as_markdown, captured, flags_of, judge, walk
+from agents.arena.known import Judged, as_markdown, captured, flags_of, judge, luck, oracle, walk
 from agents.arena.statistics import iqm, iqm_interval, over_seeds
 from agents.bundle import Bundle
 from agents.config import AgentConfig
 from agents.experiment import load_experiment
+from agents.strategies.baselines import buy_and_hold
 from agents.strategies.oracle import solve
 from agents.train import train
 from configs.errors import UserError
 from data.bootstrap import interval
 from data.dataset import DataConfig, load_dataset
-from data.simulator.known import make_known
-from envs.config import EnvConfig
+from data.simulator.known import SIGMA, make_known
 from tests.agents.small import AGENT, ENV
 
-NOTE = {"market": "ou_real", "algo": "ppo", "encoder": "none", "oracle": 2e-4, "best_traded": 270.0, "seconds": 60.0}
+NOTE = {"market": "ou_real", "algo": "ppo", "encoder": "none", "oracle": 2e-4, "best_traded": 270.0, "realised": 0.0,
+        "seconds": 60.0}
 
 
-def test_the_oracle_walks_to_the_growth_that_its_equations_promise():
-    market = make_known("ou_easy", 40 * 8760, seed=3).market
-    best = solve("ou_easy")
-    config = load_experiment(flags_of("ou_easy", "ppo", "none", 0)).env
-    free = EnvConfig(costs=config.costs, action="weights")
-    growth, traded = walk(best.policy(market), market, free, 1, years=40)
-    assert growth == pytest.approx(best.growth, rel=0.05)
-    assert traded == pytest.approx(best.traded * 8760, rel=0.05)
+@pytest.mark.parametrize("name", ["ou_easy", "ar1_costly", "regime_lead"])
+def test_the_oracle_earns_what_its_equations_promise_once_luck_is_taken_out(name):
+    config = load_experiment(flags_of(name, "ppo", "none", 0)).env
+    best, found = solve(name), oracle(name, config, years=40)
+    assert found.growth == pytest.approx(best.growth, abs=2e-6)
+    assert found.traded == pytest.approx(best.traded * 8760, rel=0.05)
+
+
+def test_luck_is_nothing_on_average_and_most_of_what_years_differ_by():
+    """Holding a fair game costs half the variance, whatever the year."""
+    config = load_experiment(flags_of("random_walk", "ppo", "none", 0)).env
+    found = []
+    for seed in range(12):
+        market = make_known("random_walk", 8761, seed).market
+        found.append(walk(buy_and_hold(market), market, replace(config, action="weights"), 1,
+                          luck("random_walk", 8761, seed), 1))
+    earned, realised = (np.array([getattr(one, name) for one in found]) for name in ("growth", "realised"))
+    cost = -(SIGMA**2) / 2 - 0.001 / 8760
+    np.testing.assert_allclose(earned, cost, atol=3e-6)
+    assert earned.std() < 0.1 * realised.std()
+    assert realised.mean() == pytest.approx(cost, abs=4 * realised.std() / 12**0.5)
 
 
 def test_a_trained_agent_is_judged_on_other_years_than_its_own():
@@ -63,7 +79,7 @@ def test_the_table_says_what_was_captured_and_who_was_stuck():
 def test_where_there_is_nothing_to_capture_the_loss_is_told():
     cells = [{**NOTE, "market": "random_walk", "oracle": 0.0, "seed": seed, "growth": -1e-6 * seed, "traded": 1.0}
              for seed in range(3)]
-    assert np.isnan(Judged(-1e-6, 0.0, 1.0, 0.0).fraction)
+    assert np.isnan(Judged(-1e-6, 0.0, 1.0, 0.0, 0.0).fraction)
     said = as_markdown(captured(cells))
     assert "| random_walk | ppo | 3 | nothing to capture |  | -0.010 (-0.020) |" in said
 
