@@ -2,8 +2,8 @@
 
 An agent learns on one path and is judged on many others of a year each, beside the oracle on the very same bars and
 through the same engine. What every bar will bring on average is known here; how much more or less it brought is luck,
-and is taken out: the growths are those that the decisions were worth, within 0.01 bps an hour over 64 years, where the
-realised ones differ by 0.1 from one such sample to the next.
+and is taken out. The growths are those that the decisions were worth; over 64 years the realised ones of an agent that is
+always in the market differ from them by 0.1 bps an hour.
 """
 
 from __future__ import annotations

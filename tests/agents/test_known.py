@@ -26,11 +26,11 @@ NOTE = {"market": "ou_real", "algo": "ppo", "encoder": "none", "oracle": 2e-4, "
         "seconds": 60.0}
 
 
-@pytest.mark.parametrize("name", ["ou_easy", "ar1_costly", "regime_lead"])
-def test_the_oracle_earns_what_its_equations_promise_once_luck_is_taken_out(name):
+@pytest.mark.parametrize(("name", "within"), [("ou_easy", 2e-6), ("ar1_costly", 1e-6), ("regime_lead", 5e-6)])
+def test_the_oracle_earns_what_its_equations_promise_once_luck_is_taken_out(name, within):
     config = load_experiment(flags_of(name, "ppo", "none", 0)).env
     best, found = solve(name), oracle(name, config, years=40)
-    assert found.growth == pytest.approx(best.growth, abs=2e-6)
+    assert found.growth == pytest.approx(best.growth, abs=within)
     assert found.traded == pytest.approx(best.traded * 8760, rel=0.05)
 
 
