@@ -11,6 +11,7 @@ from configs.errors import UserError
 from configs.registry import check_name
 
 CLONED = ("ppo", "a2c", "trpo")  # what can start from a teacher, see agents/warm.py
+SHARED = (*CLONED, "maskable_ppo", "sac", "td3", "tqc")  # what assets can share a network of, see agents/portfolios.py
 LEVEL, LEVELS, WEIGHTS = "one level of one asset", "a level of each asset", "weights"
 
 
@@ -54,3 +55,26 @@ def check_clone(algo: str) -> None:
     """Refuse a teacher for an algorithm whose policy is no chance of each action, which could be made likelier."""
     if algo not in CLONED:
         raise UserError(f"{algo} cannot begin as a clone: take {', '.join(CLONED)}, or leave agent.warm.teacher out")
+
+
+def check_teacher(teacher: str, action: str, forecast: bool) -> None:
+    """Refuse a teacher who has no say: of weights where none are chosen, or with no `forecast` to trade.
+
+    >>> check_teacher("foresight", "steps", forecast=False)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    configs.errors.UserError: a teacher names weights, and env.action 'steps' does not choose them: take levels or ...
+    """
+    if action not in ("levels", "weights"):
+        raise UserError(f"a teacher names weights, and env.action {action!r} does not choose them: take levels or "
+                        "weights, or leave agent.warm.teacher out")
+    if teacher == "signal" and not forecast:
+        raise UserError("agent.warm.teacher signal trades a forecast, and there is none: choose an encoder with "
+                        "--encoder, show the ensemble's (agent.extractor.ensemble), or learn from foresight")
+
+
+def check_shared(algo: str) -> None:
+    """Refuse one network for all assets where an algorithm has none that they could share."""
+    if algo not in SHARED:
+        *most, last = SHARED
+        raise UserError(f"{algo} has no network that assets could share (agent.extractor.shared): leave it out, or "
+                        f"take {', '.join(most)} or {last}")

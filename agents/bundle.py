@@ -12,10 +12,11 @@ from agents import ALGOS
 from agents.algos.recipe import Task, make_policy
 from agents.config import AgentConfig
 from agents.feature_table import publish
+from agents.policy import Policy, StayOut
 from agents.sight import Sight, table_for
 from agents.weights import Weights, load_weights, save_weights
 from configs.errors import UserError
-from configs.loader import parse
+from configs.loader import parse, read_yaml
 from configs.registry import check_name
 from configs.run import plain, write_json
 from data.market import Market
@@ -25,7 +26,9 @@ from envs.config import EnvConfig
 from envs.engine import Engine
 from envs.observations import observation_space
 
+FORMAT = 1  # of the JSON; raise it when the meaning of a key or of the weights changes
 SETTINGS, WEIGHTS = "bundle.json", "policy.safetensors"
+CONFIG = "config.yaml"  # of the run that a bundle comes from
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,7 @@ class Bundle:
     seed: int
     weights: Weights
     sight: Sight = field(default_factory=Sight)
+    stays_out: bool = False  # nothing on the validation rows spoke for trading by these weights (`agent.stay_out`)
 
     @property
     def encoder(self) -> str:
@@ -50,6 +54,15 @@ class Bundle:
     @property
     def name(self) -> str:
         return f"{self.algo} + {self.sight.name}"
+
+    def trader(self, market: Market, device: str = "cpu", cache: Path | None = None) -> Policy:
+        """Who trades: the trained policy, or nobody where it stays out."""
+        if not self.stays_out:
+            return self.policy(market, device, cache)
+        self.check_fits(market)
+        out = self.env.actions(len(market.assets)).out
+        assert out is not None
+        return StayOut(out)
 
     def policy(self, market: Market, device: str = "cpu", cache: Path | None = None) -> BasePolicy:
         """The trained policy, looking rows of `market` up; a market it does not fit is refused."""
@@ -86,6 +99,7 @@ class Bundle:
         save_weights(self.weights, folder / WEIGHTS)
         self.sight.save(folder)
         write_json(folder / SETTINGS, {
+            "format": FORMAT, "stays_out": self.stays_out,
             "algo": self.algo, "agent": plain(self.agent), "env": plain(self.env), "window": self.window,
             "scaler": self.scaler.plain(), "table_scaler": self.table_scaler.plain(),
             "trained": self.trained, "market": self.market, "assets": self.assets, "seed": self.seed,
@@ -98,6 +112,9 @@ class Bundle:
             raise UserError(f"no bundle in {folder}: {SETTINGS} is missing; train one with scripts/train_agent.py")
         try:
             stored = json.loads((folder / SETTINGS).read_text())
+            if (found := stored.get("format")) != FORMAT:
+                raise UserError(f"the bundle in {folder} was made by an earlier version (format {found}, this one "
+                                f"reads {FORMAT}): train again")
             return cls(
                 algo=check_name("algo", stored["algo"], ALGOS),
                 agent=parse(AgentConfig, [], stored["agent"]),
@@ -111,8 +128,9 @@ class Bundle:
                 seed=int(stored["seed"]),
                 weights=load_weights(folder / WEIGHTS),
                 sight=Sight.load(folder, stored),
+                stays_out=stored["stays_out"],
             )
-        except (KeyError, TypeError, ValueError, OSError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
             raise UserError(f"the bundle in {folder} is damaged: {' '.join(str(error).split())}") from None
 
 
@@ -122,6 +140,23 @@ def spans_of(split: Split) -> dict[str, list[int]]:
 
 
 def places_in(run: Path) -> list[Path]:
-    """Folders of a run's bundles: one, or one of each seed; of a run without any, where one would have been."""
-    several = sorted(run.glob(f"seed*/bundle/{SETTINGS}"), key=lambda path: int(path.parts[-3].removeprefix("seed")))
-    return [path.parent for path in several] or [run / "bundle"]
+    """Folders of a run's bundles: one, or one of each of its seeds; of a run without any, where one would have been.
+
+    A folder may hold what an earlier run of its name left there: the run's settings say which seeds are its own.
+    """
+    settings = read_yaml(run / CONFIG) if (run / CONFIG).exists() else {}
+    first, count = settings.get("seed", 0), settings.get("seeds", 1)
+    if count == 1:
+        return [run / "bundle"]
+    places = [run / f"seed{seed}" / "bundle" for seed in range(first, first + count)]
+    return [place for place in places if (place / SETTINGS).exists()] or places[:1]
+
+
+def place_of(folder: Path) -> tuple[Path, Path]:
+    """Where the bundle of a run, or of one seed of it, lies; and the run's folder."""
+    if not (folder / CONFIG).exists() and (folder.parent / CONFIG).exists():
+        return folder / "bundle", folder.parent
+    places = places_in(folder)
+    if len(places) > 1:
+        raise UserError(f"{folder} holds {len(places)} agents: name one of them, such as {places[0].parent}")
+    return places[0], folder

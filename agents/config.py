@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 from agents.algos.config import (
     A2CConfig,
@@ -74,7 +75,7 @@ class ExtractorConfig:
 
 @dataclass(frozen=True)
 class CurriculumConfig:
-    """What training accounts meet first; all_q steps no account and goes without. Validation knows none."""
+    """What training accounts meet first; all_q steps no account and takes none. Validation knows none."""
 
     volatility: tuple[float, ...] = ()
     """stages of equal length, each with the calmest share of the training rows that is named, such as 0.3 0.6 1.0"""
@@ -116,8 +117,8 @@ class WarmConfig:
     def __post_init__(self) -> None:
         if self.teacher:
             check_name("agent.warm.teacher", self.teacher, TEACHERS)
-        sizes = min(self.updates, self.batch) >= 1 and self.lr > 0
-        if not sizes or min(self.entropy, self.kl) < 0 or not 0 <= self.fade <= 1:
+        sizes = min(self.updates, self.batch) >= 1 and 0 < self.lr < inf
+        if not (sizes and 0 <= self.entropy < inf and 0 <= self.kl < inf and 0 <= self.fade <= 1):
             raise UserError("agent.warm needs updates and batch >= 1, lr > 0, entropy and kl >= 0, fade from 0 to 1, "
                             f"found {self.updates}, {self.batch}, {self.lr}, {self.entropy}, {self.kl}, {self.fade}")
 
@@ -144,6 +145,9 @@ class AgentConfig:
     the position alone; equity and time left would take other values in a long evaluation than in training episodes"""
     validations: int = 10
     """how often the policy is tried on validation rows; the best one is kept"""
+    stay_out: bool = True
+    """whether an agent stays in cash that never earned more than cash on the validation rows, a standard error taken
+    off; False lets its best weights trade whatever they earned there"""
     patience: int = 0
     """training ends after so many validations in a row without a better one; 0: never"""
     save_every: float = 60.0
@@ -172,9 +176,11 @@ class AgentConfig:
             raise UserError(f"agent.patience must be at least 0 (0: train to the end), found {self.patience}")
         if not 0 <= self.lr_end <= 1:
             raise UserError(f"agent.lr_end is a share of agent.lr, from 0 to 1, found {self.lr_end}")
-        if not (self.lr > 0 and 0 <= self.gamma <= 1 and self.reward_scale > 0):
+        if not (0 < self.lr < inf and 0 <= self.gamma <= 1 and 0 < self.reward_scale < inf):
             raise UserError("agent needs lr > 0, 0 <= gamma <= 1 and reward_scale > 0, found "
                             f"{self.lr}, {self.gamma}, {self.reward_scale}")
+        if not self.save_every >= 0:
+            raise UserError(f"agent.save_every must be at least 0 seconds, found {self.save_every:g}")
 
     def schedule(self, remaining: float) -> float:
         """Learning rate when `remaining` (1 to 0) of the training is left."""

@@ -10,8 +10,8 @@ from envs.episodes import curriculum
 
 
 class Curriculum(BaseCallback):
-    """Changes what the next episodes begin with, before a rollout. Where a training stands is all that it goes by, so
-    one that is taken up again goes on alike."""
+    """Sets, before each rollout, what orders cost and where new episodes may begin. Where a training stands is all that
+    it goes by, so one that is taken up again goes on alike."""
 
     def __init__(self, config: CurriculumConfig, steps: int) -> None:
         super().__init__()
@@ -19,10 +19,19 @@ class Curriculum(BaseCallback):
         self.band = curriculum(config.volatility) if config.volatility else None
         self._now: tuple[float, float] | None = None
 
+    def _on_training_start(self) -> None:
+        self._apply()
+        if self.band and not self.num_timesteps:
+            # SB3 has begun the first episodes already, anywhere
+            self.model._last_obs = self.training_env.reset()  # type: ignore[assignment]
+
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
+        self._apply()
+
+    def _apply(self) -> None:
         assert isinstance(self.training_env, AccountsVecEnv)
         engine = self.training_env.engine
         progress = min(self.num_timesteps / self.steps, 1.0)

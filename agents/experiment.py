@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from agents import ALGOS, LEVELS, WEIGHTS, check_actions, check_clone
-from agents.config import AgentConfig
+from agents import ALGOS, LEVELS, WEIGHTS, check_actions, check_clone, check_shared, check_teacher
+from agents.config import AgentConfig, CurriculumConfig
 from configs.errors import UserError
 from configs.loader import HELP, flags, known_flags, parse, preset, read_yaml
 from configs.registry import check_name
@@ -21,7 +21,9 @@ from encoders.ensemble.config import EnsembleConfig
 from encoders.training.config import PretrainConfig
 from encoders.trees.config import TreeConfig
 from envs.config import EnvConfig
+from envs.episodes import ANYWHERE
 from envs.execution import COSTS
+from envs.outcomes import why_not
 
 if TYPE_CHECKING:
     from agents.sight import Sight
@@ -101,8 +103,11 @@ class ExperimentConfig(Choice):
             raise UserError("env.risk.kelly and env.risk.confidence size by forecasts that only code can give an "
                             "environment so far (outlook=): leave them out of a training run")
         self._check_extractor()
+        self._check_algo()
         if self.agent.warm.teacher:
             check_clone(self.algo)
+            check_teacher(self.agent.warm.teacher, self.env.action,
+                          forecast=self.encoder != "none" or self.agent.extractor.ensemble)
         if self.pretrain.context == "stream" and self.encoder not in (*STATEFUL, "none"):
             raise UserError(f"pretrain.context stream needs an encoder that carries a state, and {self.encoder} reads "
                             f"windows: choose one of {', '.join(STATEFUL)}, or leave context at window")
@@ -122,6 +127,27 @@ class ExperimentConfig(Choice):
         if wanted.ensemble and not self.ensemble.members:
             raise UserError("agent.extractor.ensemble shows an ensemble's forecast, and ensemble.members is empty: "
                             "name some, or leave it out")
+        if wanted.shared:
+            check_shared(self.algo)
+
+    def _check_algo(self) -> None:
+        """Nothing that was asked for goes unheeded, and nothing impossible is found out after hours of pretraining."""
+        agent, episodes = self.agent, self.env.episodes
+        if self.algo == "all_q":
+            if reason := why_not(self.env, assets=1):  # how many there are the data will say
+                raise UserError(f"all_q learns every position from one bar, which cannot teach all here ({reason}): "
+                                "leave that out, or take another --algo")
+            if agent.curriculum != CurriculumConfig():
+                raise UserError("agent.curriculum is about accounts that trade, and all_q steps none: leave it out, or "
+                                "take another --algo")
+            if agent.all_q.fees > 1 and episodes.cost_scale[0] == episodes.cost_scale[1]:
+                raise UserError(f"agent.all_q.fees {agent.all_q.fees} spreads costs over env.episodes.cost_scale, "
+                                "which is a single one: give a range, such as 0.5 2.0, or leave fees at 1")
+        if agent.ppo.compile and self.algo in ("maskable_ppo", "recurrent_ppo"):
+            raise UserError(f"agent.ppo.compile is for ppo alone, and {self.algo} goes without: leave it out")
+        if agent.curriculum.volatility and episodes.band != ANYWHERE:
+            raise UserError("agent.curriculum.volatility sets the band of volatility itself, stage by stage: leave "
+                            "env.episodes.band out, or the curriculum")
 
     def called(self, what: str) -> Self:
         """With a name: the one that was given, or what it is, of which market and from which seed."""

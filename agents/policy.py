@@ -16,6 +16,17 @@ class Policy(Protocol):
         ...
 
 
+class StayOut:
+    """The same action for every account, at every row."""
+
+    def __init__(self, action: np.ndarray) -> None:
+        self.action = action  # (N,)
+
+    def predict(self, observation: Observation, state: Any = None, episode_start: np.ndarray | None = None,
+                deterministic: bool = False) -> tuple[np.ndarray, Any]:
+        return np.tile(self.action, (len(observation["row"]), 1)), state
+
+
 class WeightTable:
     """Target weights fixed beforehand for every row; whoever fills the table answers for looking at the past only."""
 

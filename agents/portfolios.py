@@ -23,6 +23,7 @@ from stable_baselines3.sac.policies import MultiInputPolicy as SoftPolicy
 from stable_baselines3.td3.policies import MultiInputPolicy as TwinPolicy
 from torch import Tensor, nn
 
+from agents import check_shared
 from configs.errors import UserError
 
 
@@ -171,7 +172,5 @@ def alike(policy: type[BasePolicy], algo: str, assets: tuple[str, ...]) -> type[
     """The policy that treats all assets alike where `policy` reads their columns in a row."""
     if len(assets) == 1:
         raise UserError(f"agent.extractor.shared is for several assets, and {assets[0]} is alone: leave it out")
-    if policy not in ALIKE:
-        raise UserError(f"{algo} has no network that assets could share (agent.extractor.shared): leave it out, or "
-                        "take ppo, a2c, trpo, maskable_ppo, sac, td3 or tqc")
+    check_shared(algo)
     return ALIKE[policy]

@@ -1,19 +1,27 @@
-"""Several agents that differ in their seed alone, trained side by side in processes."""
+"""Training as a configuration asks for it: one agent, or several that differ in their seed alone, side by side."""
 
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import NamedTuple
 
-from agents.arena.cells import side_by_side
 from agents.bundle import Bundle
+from agents.cells import side_by_side
 from agents.experiment import ExperimentConfig, ensemble_of, sight_of
+from agents.sight import Sight
 from agents.train import train
 from data.dataset import Dataset, load_dataset
 
-if TYPE_CHECKING:
-    from agents.sight import Sight
+DONE = "done"  # folder of marks, in that of the run
+
+
+class Trained(NamedTuple):
+    bundle: Bundle
+    dataset: Dataset
+    seconds: float  # that the agent took to learn
 
 
 @dataclass(frozen=True)
@@ -24,25 +32,42 @@ class Given:
     market: str  # fingerprint: other data are other work
 
 
+@dataclass(frozen=True)
+class Ended:
+    seconds: float
+
+
 def train_seeds(config: ExperimentConfig, dataset: Dataset, sight: Sight, device: str) -> list[Bundle]:
     """A bundle of each seed; one that was stopped goes on where it stood, one that has ended is taken as it is."""
     seeds = range(config.seed, config.seed + config.seeds)
     if len(seeds) == 1:
-        return [train(dataset, config.env, config.agent, config.algo, config.data.window, sight, device, config.folder,
-                      config.cache, config.seed, config.progress)]
-    cells = {f"seed{seed}": Given(config, seed, device, dataset.market.fingerprint) for seed in seeds}
+        return [train_on(config, dataset, sight, config.seed, device, config.folder)]
     jobs = config.jobs or max((os.cpu_count() or 1) // 2, 1)
-    for name, _ in side_by_side(train_one, cells, config.folder / "done", jobs):
-        print(f"{name} is trained")
+    each = replace(config, jobs=0, progress=False)  # which change no number
+    cells = {f"seed{seed}": Given(each, seed, device, dataset.market.fingerprint) for seed in seeds}
+    for name, ended in side_by_side(train_one, cells, config.folder / DONE, jobs):
+        print(f"{name} is trained, in {ended.seconds:.0f} s")
     return [Bundle.load(config.folder_of(seed) / "bundle") for seed in seeds]
 
 
-def train_one(given: Given) -> dict[str, int]:
-    """In a process of its own, which finds market and encoders in the cache."""
-    config = given.config
+def train_one(given: Given) -> Ended:
+    """In a process of its own. An earlier mark of this seed, of other settings, goes as soon as its bundle may."""
+    for mark in (given.config.folder / DONE).glob(f"seed{given.seed}-*.json"):
+        mark.unlink()
+    return Ended(trained(given.config, given.seed, given.device, given.config.folder_of(given.seed)).seconds)
+
+
+def trained(config: ExperimentConfig, seed: int, device: str, folder: Path | None = None) -> Trained:
+    """An agent and its market; features, encoders and ensemble come from the cache where they fit."""
     dataset = load_dataset(config.data, config.cache / "features")
-    ensemble = ensemble_of(config, dataset, given.device)[0] if config.agent.extractor.ensemble else None
-    train(dataset, config.env, config.agent, config.algo, config.data.window,
-          sight_of(replace(config, progress=False), dataset, given.device, ensemble), given.device,
-          config.folder_of(given.seed), config.cache, given.seed, progress=False)
-    return {"seed": given.seed}
+    ensemble = ensemble_of(config, dataset, device)[0] if config.agent.extractor.ensemble else None
+    sight = sight_of(config, dataset, device, ensemble)
+    started = time.perf_counter()
+    bundle = train_on(config, dataset, sight, seed, device, folder)
+    return Trained(bundle, dataset, time.perf_counter() - started)
+
+
+def train_on(config: ExperimentConfig, dataset: Dataset, sight: Sight, seed: int, device: str, folder: Path | None
+             ) -> Bundle:
+    return train(dataset, config.env, config.agent, config.algo, config.data.window, sight, device, folder,
+                 config.cache, seed, config.progress)

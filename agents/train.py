@@ -48,9 +48,11 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
     accounts = AccountsVecEnv(market, env, agent.accounts, window, split.train, agent.reward_scale, seed=seed)
     model = make_model(algo, Task(agent, env, accounts.num_envs, market.assets), accounts, publish(table), device, seed)
 
+    may_stay_out = agent.stay_out and env.actions(len(market.assets)).out is not None
+
     def bundle(weights: Weights) -> Bundle:
         return Bundle(algo, agent, env, window, dataset.scaler, table.scaler, spans_of(split), market.fingerprint,
-                      market.assets, seed, weights, replace(sight, said=None))
+                      market.assets, seed, weights, replace(sight, said=None), may_stay_out and watch.best_score <= 0)
 
     def keep(weights: Weights) -> None:
         if folder:
@@ -68,8 +70,10 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
     state = folder / "training" / resume.FILE if folder else None
     resumed = False
     if folder and state:
-        digest = resume.digest_of(algo=algo, agent=agent, env=env, window=window, seed=seed, table=table.key,
-                                  market=market.fingerprint)
+        spans = {**spans_of(split), "test": [split.test.start, split.test.stop]}
+        # save_every changes no number
+        digest = resume.digest_of(algo=algo, agent=replace(agent, save_every=0.0), env=env, window=window, seed=seed,
+                                  table=table.key, market=market.fingerprint, spans=spans)
         callbacks.append(resume.Keeper(state, digest, agent.save_every, watch))
         resumed = resume.load(state, digest, model, watch)
         if resumed and progress:
@@ -84,6 +88,10 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
         raise UserError(f"the policy's outputs are not numbers after {model.num_timesteps} steps: lower agent.lr "
                         f"({agent.lr}); the best weights so far, of step {watch.best_step}, are kept") from None
     best = bundle(watch.best_weights)
+    if best.stays_out and progress:
+        print(f"{best.name} stays out of the market: on the validation rows no look at it earned more than that, its "
+              f"standard error taken off (the best {watch.best_numbers['growth_per_bar'] * 1e4:+.2f} bps a bar); "
+              "--agent.stay_out False lets it trade all the same")
     if folder and state:
         best.save(folder / "bundle")
         state.unlink(missing_ok=True)  # it has been gone on from to the end

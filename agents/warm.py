@@ -1,9 +1,10 @@
 """A warm start: learn first to do what a teacher does, then to do better, held to it by a leash that lets go.
 
 The teacher is asked on random training rows with random positions in hand, where an agent may come to be, and not only
-on the way that it would have gone itself. What it says becomes the policy's by maximum likelihood. From there on each
-reward is less by `kl` times log(policy / clone) of the action taken, whose mean is the divergence between the two, and
-`kl` falls to nothing over the first share of the training.
+on the way that it would have gone itself: from each position it says whether to keep it, which teaches when an order is
+worth its costs. What it says becomes the policy's by maximum likelihood. From there on each reward is less by `kl`
+times log(policy / clone) of the action taken, whose mean is the divergence between the two, and `kl` falls to nothing
+over the first share of the training.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
+from agents import check_teacher
 from agents.config import WarmConfig
 from agents.policy import Policy
 from agents.sb3_env import AccountsVecEnv
 from agents.sight import Sight
 from agents.strategies.foresight import foresight
 from agents.strategies.signal import tuned
-from configs.errors import UserError
 from data.dataset import Dataset
 from encoders.embed import embed
 from envs.config import EnvConfig
@@ -40,16 +41,16 @@ def teacher_of(name: str, dataset: Dataset, env: EnvConfig, window: int, sight: 
 
     `signal` trades the forecast of the ensemble, or of the chosen encoder, with the thresholds that the arena's signal
     has. That forecast was taught on these very rows and looks surer on them than it will be later. `foresight` knows
-    every bar beforehand: what it does cannot be learnt, only how often it was right to do so in such a state.
+    every bar beforehand: what it does cannot be learnt, only how often it was right to do so in such a state. Where a
+    state says little of the next bars, that is most often to keep what is held, and such a clone hardly trades.
     """
+    check_teacher(name, env.action, sight.ensemble is not None or sight.checkpoint is not None)
     market, split = dataset.market, dataset.split
     if name == "foresight":
         return foresight(market, env, window, split.train).policy
     if sight.ensemble is not None:
         return tuned(sight.forecast(market, device, cache), market, env, window, split.valid)
-    if sight.checkpoint is None:
-        raise UserError("agent.warm.teacher signal trades a forecast, and there is no encoder: choose one with "
-                        "--encoder, or learn from foresight")
+    assert sight.checkpoint is not None
     return tuned(embed(sight.checkpoint, market, device, cache).forecast, market, env, window, split.valid)
 
 
@@ -96,10 +97,7 @@ def action_of(weights: np.ndarray, env: EnvConfig) -> np.ndarray:
     if env.action == "levels":
         nearest = np.abs(weights.shape[1] * weights[:, :, None] - np.array(env.levels)).argmin(axis=2)
         return nearest[:, 0] if nearest.shape[1] == 1 else nearest
-    if env.action == "weights":
-        return np.clip(weights, env.low, env.high).astype(np.float32)
-    raise UserError(f"a teacher names weights, and env.action {env.action!r} does not choose them: take levels or "
-                    "weights, or leave agent.warm.teacher out")
+    return np.clip(weights, env.low, env.high).astype(np.float32)
 
 
 class Leash(BaseCallback):

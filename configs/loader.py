@@ -128,8 +128,8 @@ def known_flags(cls: type[Config], argv: Sequence[str]) -> Config:
 def parted(cls: type, argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words of a line that set something of `cls`, and all others.
 
-    >>> from data.bootstrap import BootstrapConfig
-    >>> parted(BootstrapConfig, ["--draws", "500", "--agent.lr", "-1", "--seed=3"])
+    >>> Draw = dataclasses.make_dataclass("Draw", [("draws", int), ("seed", int)])
+    >>> parted(Draw, ["--draws", "500", "--agent.lr", "-1", "--seed=3"])
     (['--draws', '500', '--seed=3'], ['--agent.lr', '-1'])
     """
     wanted = {field.name for field in dataclasses.fields(cls)}

@@ -140,7 +140,7 @@ def walk_bar(account, bar, wish, value, order, decided, rules, volumes, queue):
         account[at.CASH] = account[at.EQUITY] = before
         return before, True
 
-    scale = account[at.COST_SCALE]
+    scale = account[at.COST_SCALE] * rules[at.PRICE]
     taker, maker = fees_of(account, bar, rules, volumes)
     taker, maker = taker * scale, maker * scale
     traded = account[at.TRADED]

@@ -21,6 +21,8 @@ SLACK = 1e-6  # float32 actions at the border
 class Actions(Protocol):
     space: spaces.Space
 
+    out: np.ndarray | None  # (N,) action of an account in cash that stays there; None where none does
+
     def write(self, action: np.ndarray, target: np.ndarray, weights: Weights) -> None:
         """`action` of B accounts into `target` (B, N), NaN leaves an asset as it is; `weights()` are held (B, N)."""
 
@@ -38,6 +40,7 @@ class LevelActions:
         self._weights = self.levels.tolist()
         self._meaning = f"target weights {self._weights}"
         self.space: spaces.Space = choices(len(levels), assets)
+        self.out: np.ndarray | None = np.full(assets, levels.index(0.0)) if 0 in levels else None
 
     def write(self, action: np.ndarray, target: np.ndarray, weights: Weights) -> None:
         if isinstance(action, (int, np.integer)) and target.size == 1 and 0 <= action < len(self._weights):
@@ -61,6 +64,7 @@ class StepActions:
         self.low, self.high = low, high
         self.changes = np.array([np.nan, step, -step])
         self.space: spaces.Space = choices(3, assets)
+        self.out: np.ndarray | None = np.full(assets, HOLD)
 
     def write(self, action: np.ndarray, target: np.ndarray, weights: Weights) -> None:
         numbers = looked_up(self.changes, action, target, "hold, buy, sell")
@@ -87,6 +91,7 @@ class WeightActions:
             raise UserError(f"env.low must lie below env.high, found {low}, {high}")
         self.low, self.high = low, high
         self.space: spaces.Space = spaces.Box(low, high, (assets,), np.float32)
+        self.out: np.ndarray | None = np.zeros(assets, np.float32) if low <= 0 <= high else None
 
     def write(self, action: np.ndarray, target: np.ndarray, weights: Weights) -> None:
         try:

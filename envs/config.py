@@ -98,7 +98,7 @@ class EnvConfig:
         risk, costs, episodes = self.risk, self.costs, self.episodes
         rules = np.zeros(at.RULES + at.PER_TIER * len(costs.tiers))
         rules[at.RULES :] = (np.array(costs.tiers).reshape(-1, at.PER_TIER) * (1.0, 1e-4, 1e-4)).ravel()
-        rules[[at.LONGEST, at.AUTORESET]] = longest, autoreset
+        rules[[at.LONGEST, at.AUTORESET, at.PRICE]] = longest, autoreset, 1.0
         rules[[at.TAKER, at.MAKER]] = costs.fee_bps * 1e-4, costs.maker_bps * 1e-4
         rules[[at.CASH_APR, at.MIN_NOTIONAL]] = costs.borrow_apr, costs.min_notional
         rules[[at.RUIN, at.CAPITAL, at.LATENCY]] = self.ruin, self.capital, self.latency

@@ -231,10 +231,10 @@ class Engine:
         self._bind()
 
     def charge(self, factor: float) -> None:
-        """From now on, orders of new episodes cost so many times what the config says (a curriculum)."""
+        """From now on, orders cost so many times what they would (a curriculum), those of running episodes too."""
         if not 0 <= factor < np.inf:
             raise UserError(f"costs can be multiplied by a finite number from 0 on, found {factor}")
-        self.rules[[at.SCALE_LOW, at.SCALE_HIGH]] = np.array(self.config.episodes.cost_scale) * factor
+        self.rules[at.PRICE] = factor
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Everything that changes, copied: `set_state` of an engine made alike goes on from here to the last bit."""

@@ -49,11 +49,11 @@ WORKED = 4  # rows of N numbers that a step works with: wish, value, order, targ
 # entries of `rules`; the fee tiers follow them, three numbers each
 (TAKER, MAKER, CASH_APR, MIN_NOTIONAL, RUIN, CAPITAL, LATENCY, GROSS, NET, TURNOVER_LIMIT, MAX_WEIGHT, NO_TRADE,
  STOP_LOSS, TAKE_PROFIT, TRAILING, DRAWDOWN, COOLDOWN, MAINTENANCE, LIQUIDATION_FEE, SCALE_LOW, SCALE_HIGH, SEQUENTIAL,
- LONGEST, AUTORESET) = range(24)
+ LONGEST, AUTORESET, PRICE) = range(25)
 # weights of the reward's terms, and what two of them need
 (OF_GROWTH, OF_PROFIT, OF_SHARPE, OF_DOWNSIDE, OF_MEAN_VARIANCE, OF_DRAWDOWN, OF_TURNOVER, RATE,
- AVERSION) = range(24, 33)
-RULES = 33
+ AVERSION) = range(25, 34)
+RULES = 34
 FROM, TIER_TAKER, TIER_MAKER = range(3)  # of a tier: the value traded from which it counts, and its fees
 PER_TIER = 3
 

@@ -24,22 +24,23 @@ AT_ONCE = 65_536  # accounts of an engine: enough to keep the compiled loop busy
 class Outcomes:
     """Of K decisions, S scales of the costs, held levels H and chosen levels A; one asset."""
 
-    rows: np.ndarray  # (K,) int64 that is decided on
-    following: np.ndarray  # (K,) int64 of the next decision
+    rows: np.ndarray  # (K,) int64 of the newest bar that is shown at the decision
+    following: np.ndarray  # (K,) int64 of the newest bar that is shown at the next one
     reward: np.ndarray  # (K, S, H, A) float32 of the step
     after: np.ndarray  # (K, S, H, A) float32 weight that is held at the next decision
     ended: np.ndarray  # (K, S, H, A) bool: ruined
 
 
 def why_not(config: EnvConfig, assets: int) -> str:
-    """What makes an outcome depend on more than the bar and the weight held; '' where nothing does."""
+    """What makes a step earn more than log growth that rests on the bar and the weight held; '' where nothing does."""
     risk = config.risk
-    terms = set(config.reward.terms) - {"log_growth", "mean_variance", "turnover"}
+    others = sorted(set(config.reward.terms) - {"log_growth"})
     reasons = {
         "several assets": assets != 1, "env.action other than levels": config.action != "levels",
         "env.latency": config.latency > 0, "fee tiers": bool(config.costs.tiers),
         "stops": bool(risk.stop_loss or risk.trailing_stop or risk.take_profit or risk.drawdown_stop),
-        f"env.reward.{'.'.join(sorted(terms))}": bool(terms),
+        "sizing and caps": bool(risk.sizing or risk.max_weight or risk.net or risk.turnover),
+        " and ".join(f"env.reward.{name}" for name in others): bool(others),
     }
     return ", ".join(name for name, there in reasons.items() if there)
 
@@ -55,8 +56,8 @@ def outcomes(market: Market, config: EnvConfig, window: int, rows: slice, scales
     [[0.0, -7.0], [-7.0, 0.0]]
     """
     if reason := why_not(config, len(market.assets)):
-        raise UserError(f"what a position earns depends on its past here ({reason}), so one bar cannot teach all "
-                        "positions: leave that out, or take another algorithm")
+        raise UserError(f"one bar cannot teach all positions here ({reason}): what a step earns must be log growth, "
+                        "and rest on the bar and the weight held alone; leave that out, or take another algorithm")
     levels = np.array(config.levels)
     shape = (len(scales), len(levels), len(levels))
     scale, held, chosen = (part.ravel() for part in np.meshgrid(scales, levels, levels, indexing="ij"))
@@ -74,5 +75,6 @@ def outcomes(market: Market, config: EnvConfig, window: int, rows: slice, scales
         engine.step(np.tile(chosen, at_once)[:, None])
         for table, found in ((reward, engine.reward), (after, engine.weights()[:, 0]), (ended, engine.terminated)):
             table[first : first + len(now)] = found.reshape(at_once, one)[: len(now)]
-    return Outcomes(engine.decisions[starts, 0], engine.decisions[starts + 1, 0], reward.reshape(-1, *shape),
-                    after.reshape(-1, *shape), ended.reshape(-1, *shape))
+    shown = engine.decisions[:, 0] - config.observation_delay
+    return Outcomes(shown[starts], shown[starts + 1], reward.reshape(-1, *shape), after.reshape(-1, *shape),
+                    ended.reshape(-1, *shape))

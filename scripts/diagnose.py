@@ -27,7 +27,7 @@ class DiagnoseConfig:
     """Explain a saved agent."""
 
     run: Annotated[Path, tyro.conf.Positional]
-    """folder that scripts/train_agent.py wrote"""
+    """folder that scripts/train_agent.py wrote; of several seeds one, such as runs/ppo-transformer-seeds0-4/seed0"""
     out: Path | None = None
     """folder of the report; by default diagnosis in the run's"""
     device: str = "auto"
@@ -38,7 +38,7 @@ class DiagnoseConfig:
 def main() -> None:
     arguments = parse(DiagnoseConfig, sys.argv[1:])
 
-    from agents.bundle import Bundle
+    from agents.bundle import CONFIG, Bundle, place_of
     from agents.device import pick_device
     from agents.diagnosis.diagnosis import diagnose
     from agents.diagnosis.report import write_diagnosis
@@ -49,8 +49,9 @@ def main() -> None:
     from data.features.own import load_features
 
     started = time.perf_counter()
-    bundle = Bundle.load(arguments.run / "bundle")
-    config = replace(parse(ExperimentConfig, [], read_yaml(arguments.run / "config.yaml")), runs=arguments.run.parent)
+    place, run = place_of(arguments.run)
+    bundle = Bundle.load(place)
+    config = replace(parse(ExperimentConfig, [], read_yaml(run / CONFIG)), runs=run.parent)
     dataset = load_dataset(config.data, config.cache / "features")
     own = load_features(config.data.own_features) if config.data.own_features else []
     subject = Subject.of(bundle, dataset, config.data, arguments.diagnosis, config.bootstrap, [*FEATURES, *own],

@@ -1,6 +1,9 @@
-"""How often does an agent look as if it had found something where there is nothing? At most one time in twenty it may.
+"""How often does an agent look as if it had found something where there is nothing?
 
     python scripts/fair_game.py --algos all_q ppo --games 40
+
+It does where all of the interval of its growth lies above zero. By luck alone one in forty may: an interval of 95 %
+leaves one in forty out on either side.
 """
 
 from __future__ import annotations
@@ -38,28 +41,18 @@ def main() -> None:
     own, passed_on = parted(FairGame, sys.argv[1:])
     config = parse(FairGame, [*own, *(HELP & {*passed_on})])
 
-    from agents.arena.cells import side_by_side
-    from agents.arena.fair_game import flags_of, play
-    from agents.experiment import load_experiment
+    from agents.arena.fair_game import counted, game_of, play
+    from agents.cells import side_by_side
+    from encoders.score_table import as_markdown
 
-    games = {}
-    for algo in config.algos:
-        for seed in range(config.games):
-            games[f"{algo}-{config.encoder}-seed{seed}"] = (*flags_of(algo, config.encoder, seed), *passed_on)
-            load_experiment(games[f"{algo}-{config.encoder}-seed{seed}"])  # what is wrong is said before any work
-    found = []
-    for name, game_over in side_by_side(play, games, config.folder, config.jobs):
-        found.append(game_over)
-        print(f"{len(found)} of {len(games)}: {name} {game_over['growth']:+.3f} "
-              f"[{game_over['low']:+.3f}, {game_over['high']:+.3f}]", file=sys.stderr, flush=True)
-    print("| agent | games | interval above zero | below zero | stayed in cash | mean log growth |\n"
-          "|---|--:|--:|--:|--:|--:|")
-    for algo in config.algos:
-        own_games = [one for one in found if one["algo"] == algo]
-        count = len(own_games)
-        above, below = (sum(one[end] * sign > 0 for one in own_games) for end, sign in (("low", 1), ("high", -1)))
-        print(f"| {algo} | {count} | {above} ({above / count:.1%}) | {below} ({below / count:.1%}) | "
-              f"{sum(one['cash'] for one in own_games)} | {sum(one['growth'] for one in own_games) / count:+.3f} |")
+    games = {f"{algo}-{config.encoder}-seed{seed}": game_of(algo, config.encoder, seed, passed_on)
+             for algo in config.algos for seed in range(config.games)}  # what is wrong is said before any work
+    found = {}
+    for name, game in side_by_side(play, games, config.folder, config.jobs):
+        found[name] = game
+        print(f"{len(found)} of {len(games)}: {name} {game.growth:+.3f} [{game.low:+.3f}, {game.high:+.3f}]",
+              file=sys.stderr, flush=True)
+    print(as_markdown(counted([found[name] for name in games])))
 
 
 if __name__ == "__main__":

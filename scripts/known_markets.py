@@ -46,24 +46,23 @@ def main() -> None:
     own, passed_on = parted(KnownMarkets, sys.argv[1:])
     config = parse(KnownMarkets, [*own, *(HELP & {*passed_on})])
 
-    from agents.arena.cells import side_by_side
-    from agents.arena.known import Cell, as_markdown, captured, flags_of, train_and_judge
-    from agents.experiment import load_experiment
+    from agents.arena.known import Cell, captured, on_market, readable, train_and_judge
+    from agents.cells import side_by_side
+    from encoders.score_table import as_markdown
 
     cells = {}
     for seed, market, algo, encoder in itertools.product(range(config.seeds), config.markets, config.algos,
                                                          config.encoders):
-        argv = (*flags_of(market, algo, encoder, seed), *passed_on)
-        load_experiment(argv)  # what is wrong is said before any work
-        cells[f"{market}-{algo}-{encoder}-seed{seed}"] = Cell(argv, config.years)
+        experiment = on_market(market, algo, encoder, seed, passed_on)  # what is wrong is said before any work
+        cells[f"{market}-{algo}-{encoder}-seed{seed}"] = Cell(experiment, config.years)
     found = {}
-    for name, judged in side_by_side(train_and_judge, cells, config.folder, config.jobs):
-        found[name] = judged
-        print(f"{len(found)} of {len(cells)}: {name} {judged['growth'] * 1e4:.3f} of {judged['oracle'] * 1e4:.3f} "
-              f"bps/h, {judged['seconds']:.0f} s", file=sys.stderr, flush=True)
+    for name, run in side_by_side(train_and_judge, cells, config.folder, config.jobs):
+        found[name] = run
+        print(f"{len(found)} of {len(cells)}: {name} {run.growth * 1e4:.3f} of {run.oracle * 1e4:.3f} bps/h, "
+              f"{run.seconds:.0f} s", file=sys.stderr, flush=True)
     table = captured([found[name] for name in cells])
     table.to_csv(config.folder / "table.csv", index=False)
-    print(as_markdown(table))
+    print(as_markdown(readable(table)))
 
 
 if __name__ == "__main__":

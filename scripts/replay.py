@@ -25,7 +25,7 @@ class ReplayConfig:
     """Walk a saved agent over one span and write the page."""
 
     run: Annotated[Path, tyro.conf.Positional]
-    """folder that scripts/train_agent.py wrote"""
+    """folder that scripts/train_agent.py wrote; of several seeds one, such as runs/ppo-transformer-seeds0-4/seed0"""
     span: str = "test"
     """which rows: train, valid or test"""
     out: Path | None = None
@@ -42,16 +42,17 @@ def main() -> None:
 
     import numpy as np
 
-    from agents.bundle import Bundle
+    from agents.bundle import CONFIG, Bundle, place_of
     from agents.device import pick_device
     from agents.experiment import ExperimentConfig
     from data.dataset import load_dataset
     from envs.trading_env import TradingEnv
 
-    bundle = Bundle.load(arguments.run / "bundle")
-    config = replace(parse(ExperimentConfig, [], read_yaml(arguments.run / "config.yaml")), runs=arguments.run.parent)
+    place, run = place_of(arguments.run)
+    bundle = Bundle.load(place)
+    config = replace(parse(ExperimentConfig, [], read_yaml(run / CONFIG)), runs=run.parent)
     dataset = load_dataset(config.data, config.cache / "features")
-    policy = bundle.policy(dataset.market, pick_device(arguments.device), config.cache)
+    policy = bundle.trader(dataset.market, pick_device(arguments.device), config.cache)
     env = TradingEnv(dataset.market, bundle.window, getattr(dataset.split, arguments.span), bundle.env,
                      observation="row", random_start=False, render_mode="ansi")
     observation, _ = env.reset(seed=bundle.seed)

@@ -386,8 +386,9 @@ def test_known_markets_are_judged_and_nothing_is_done_twice(tmp_path):
             "--agent.validations", 1)
     ended = command("known_markets", *argv)
     assert ended.code == 0, ended.err
-    assert "| ou_easy | all_q | 1 | " in ended.out
-    assert "| random_walk | all_q | 1 | nothing to capture |" in ended.out
+    said = " ".join(ended.out.split())
+    assert "| ou_easy | all_q | 1 | " in said
+    assert "| random_walk | all_q | 1 | nothing to capture |" in said
     found = pd.read_csv(tmp_path / "known" / "table.csv").set_index("market")
     assert found.loc["ou_easy", "captured"] < 1.1
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "known").glob("*.json")}
@@ -401,20 +402,41 @@ def test_candles_hide_the_belief_and_are_judged_through_features(tmp_path):
                     "--jobs", 1, "--folder", tmp_path / "known", "--runs", tmp_path, "--data.known.bars", 3000,
                     "--data.known.candles", True, "--data.window", 8, "--agent.steps", 40960)
     assert ended.code == 0, ended.err
-    assert "| regime_lead | all_q | 1 | " in ended.out
+    assert "| regime_lead | all_q | 1 | " in " ".join(ended.out.split())
+
+
+def test_games_are_counted_by_algorithm():
+    from agents.arena.fair_game import Game, counted
+
+    found = counted([Game("ppo", "none", 0, 0.3, 0.1, 0.5, 9), Game("ppo", "none", 1, -0.1, -0.2, 0.1, 9),
+                     Game("dqn", "none", 0, 0.0, 0.0, 0.0, 0)])
+    assert list(found.index) == ["ppo", "dqn"]
+    assert found.loc["ppo"].tolist() == [2, "1 (50.0%)", "0 (0.0%)", 0, "+0.100"]
+    assert found.loc["dqn"].tolist() == [1, "0 (0.0%)", "0 (0.0%)", 1, "+0.000"]
+
+
+@pytest.mark.parametrize(("argv", "said"), [
+    (["--algo", "dqn"], "did you mean --algos?"), (["--seeds", 3], "did you mean --games?"),
+    (["--data.simulator.seed=4"], "did you mean --games?"), (["--data.simulator.edge", 0.5], "leave it out"),
+    (["--market", "btc_hourly"], "leave it out"), (["--data.source", "known"], "leave --data.source"),
+])
+def test_a_game_is_fair_and_called_what_it_is(argv, said, tmp_path):
+    refused(command("fair_game", "--folder", tmp_path, *argv), said)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fair_games_are_counted(tmp_path):
     ended = command("fair_game", "--algos", "all_q", "--games", 2, "--jobs", 1, "--folder", tmp_path / "games",
                     "--runs", tmp_path, "--data.simulator.bars", 2000, "--agent.steps", 40960)
     assert ended.code == 0, ended.err
-    assert "| all_q | 2 | " in ended.out
+    assert "| all_q | 2 | " in " ".join(ended.out.split())
 
 
 @pytest.mark.parametrize("script", ["known_markets", "fair_game"])
 def test_what_is_wrong_is_said_before_any_cell_is_done(script, tmp_path):
     refused(command(script, "--algos", "ppoo", "--folder", tmp_path), "unknown algo 'ppoo'")
     refused(command(script, "--algos", "ppo", "--agent.step", 3, "--folder", tmp_path), "agent.step")
+    refused(command(script, "--algo", "dqn", "--seed", 7, "--folder", tmp_path), "did you mean --algos?")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -428,3 +450,8 @@ def test_several_seeds_stand_in_one_table(tmp_path):
     assert {path.name for path in folder.glob("seed*")} == {"seed0", "seed1"}
     again = command("evaluate", folder, "--out", tmp_path / "out")
     assert "ppo + none, 2 seeds" in again.out
+    for script, written in (("replay", "replay.html"), ("diagnose", "diagnosis/report.md")):
+        refused(command(script, folder), "holds 2 agents: name one of them", "seed0")
+        ended = command(script, folder / "seed1", "--device", "cpu")
+        assert (ended.code, ended.err) == (0, ""), ended.err
+        assert (folder / "seed1" / written).exists()

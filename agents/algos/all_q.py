@@ -11,9 +11,10 @@ with every bar, every level and every level before it in each update: no explora
 has the engine itself make the table of growths, so fees, spreads, funding, interest and gaps are in it. Values count
 against their mean over the batch: growth that every position shares would only have to be learnt and forgotten.
 
-It holds where what happens next depends on the bar and the weight alone. Stops, latency, fee tiers and rewards that
-remember are refused (`envs.outcomes.why_not`). With impact or a smallest order it learns for an account of the size of
-`env.capital`; a market that our orders move, or a margin shared with other positions, it cannot see.
+It holds where what happens next depends on the bar and the weight alone, and for log growth, which alone comes apart
+into a move and what is held after it. Stops, latency, fee tiers and other rewards are refused
+(`envs.outcomes.why_not`). With impact or a smallest order it learns for an account of the size of `env.capital`; a
+market that our orders move, or a margin shared with other positions, it cannot see.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class LevelsNetwork(QNetwork):
                  reward_scale: float, **network: Any) -> None:
         self.many = len(scales) > 1
         super().__init__(features_dim=features_dim + self.many, **network)
-        self.cost, self.reward_scale = cost, reward_scale
+        self.cost, self.reward_scale = cost, reward_scale  # scaled reward of a unit of log growth
         self.register_buffer("levels", torch.tensor(levels, dtype=torch.float32), persistent=False)
         self.register_buffer("costs", torch.tensor(scales, dtype=torch.float32) * cost, persistent=False)
 
@@ -143,9 +144,9 @@ class AllQ(DQN):
         scales = (net.costs / net.cost).tolist() if net.cost else [1.0]
         found = outcomes(engine.market, engine.config, engine.window, engine.spans[0], tuple(scales))
         paid = log_kept(net.levels.cpu(), net.levels.cpu(), net.costs.cpu()[:, None])  # (S, H, A)
-        gain = (torch.from_numpy(found.reward) - paid).mean(dim=2) * self.env.reward_scale
+        gain = (torch.from_numpy(found.reward) * self.env.reward_scale - paid * net.reward_scale).mean(dim=2)
         after = torch.from_numpy(found.after).mean(dim=2)
-        moving = self.env.reward_scale * log_kept(after, net.levels.cpu(), net.costs.cpu()[:, None])
+        moving = net.reward_scale * log_kept(after, net.levels.cpu(), net.costs.cpu()[:, None])
         alive = torch.from_numpy(~found.ended).float().mean(dim=2)
         told = torch.cat([gain[..., None], alive[..., None], moving], dim=3).flatten(0, 1)
         tables = (torch.from_numpy(found.rows), torch.from_numpy(found.following), told)
@@ -180,4 +181,4 @@ def all_q(task: Task) -> Recipe:
     scales = tuple(np.linspace(*env.episodes.cost_scale, own.fees).tolist()) if several else (1.0,)
     return Recipe(AllQ, LevelsPolicy, {"buffer_size": 1, "batch_size": own.batch, "tau": own.tau}, {
         "worth": {"levels": env.levels, "cost": env.costs.per_unit, "scales": scales,
-                  "reward_scale": task.agent.reward_scale}}, sees_account=False)
+                  "reward_scale": task.agent.reward_scale * env.reward.log_growth}}, sees_account=False)

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from configs.errors import UserError
+
+
+def check_rollout(algo: str, gae_lambda: float, ent_coef: float = 0.0) -> None:
+    """What algorithms that learn from rollouts have in common.
+
+    >>> check_rollout("a2c", gae_lambda=-3.0)
+    Traceback (most recent call last):
+    configs.errors.UserError: agent.a2c.gae_lambda is a share from 0 to 1, found -3.0
+    """
+    if not 0 <= gae_lambda <= 1:
+        raise UserError(f"agent.{algo}.gae_lambda is a share from 0 to 1, found {gae_lambda}")
+    if not 0 <= ent_coef < inf:
+        raise UserError(f"agent.{algo}.ent_coef must be a finite number, at least 0, found {ent_coef}")
 
 
 @dataclass(frozen=True)
@@ -24,9 +38,10 @@ class PPOConfig:
     """have torch compile ppo's loss where there is a GPU, as CUDA graphs; a CPU goes without"""
 
     def __post_init__(self) -> None:
-        if self.n_steps < 2 or self.batch < 2 or self.epochs < 1 or self.clip_range <= 0:
+        if self.n_steps < 2 or self.batch < 2 or self.epochs < 1 or not 0 < self.clip_range < inf:
             raise UserError("agent.ppo needs n_steps >= 2, batch >= 2, epochs >= 1 and clip_range > 0, found "
                             f"{self.n_steps}, {self.batch}, {self.epochs}, {self.clip_range}")
+        check_rollout("ppo", self.gae_lambda, self.ent_coef)
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class A2CConfig:
     def __post_init__(self) -> None:
         if self.n_steps < 1:
             raise UserError(f"agent.a2c.n_steps must be at least 1, found {self.n_steps}")
+        check_rollout("a2c", self.gae_lambda, self.ent_coef)
 
 
 @dataclass(frozen=True)
@@ -54,9 +70,10 @@ class TRPOConfig:
     gae_lambda: float = 0.95
 
     def __post_init__(self) -> None:
-        if min(self.n_steps, self.batch) < 2 or self.critic_updates < 1 or self.target_kl <= 0:
+        if min(self.n_steps, self.batch) < 2 or self.critic_updates < 1 or not 0 < self.target_kl < inf:
             raise UserError("agent.trpo needs n_steps >= 2, batch >= 2, critic_updates >= 1 and target_kl > 0, found "
                             f"{self.n_steps}, {self.batch}, {self.critic_updates}, {self.target_kl}")
+        check_rollout("trpo", self.gae_lambda)
 
 
 @dataclass(frozen=True)
@@ -72,7 +89,8 @@ class ReplayConfig:
     gradient_steps: int = 4
     """updates after each step of all accounts"""
     tau: float = 0.01
-    """share of the new weights taken over into the target network after each step of all accounts"""
+    """share of the new weights taken over into the target network: after each step of all accounts (dqn, qrdqn), each
+    update (sac, tqc) or every second one (td3)"""
     n_step: int = 1
     """rewards that are added up before a value is trusted"""
 
@@ -80,6 +98,9 @@ class ReplayConfig:
         if min(self.buffer, self.batch, self.gradient_steps, self.n_step) < 1 or not 0 < self.tau <= 1:
             raise UserError("a memory needs buffer, batch, gradient_steps and n_step >= 1 and 0 < tau <= 1, found "
                             f"{self.buffer}, {self.batch}, {self.gradient_steps}, {self.n_step}, {self.tau}")
+        if self.learning_starts < 0:
+            raise UserError("learning_starts is steps before the first update, at least 0, found "
+                            f"{self.learning_starts}")
 
 
 @dataclass(frozen=True)
@@ -118,7 +139,7 @@ class ActorCriticConfig(ReplayConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.noise, self.entropy) < 0 or not 0 <= self.drop < self.quantiles:
+        if not (0 <= self.noise < inf and 0 <= self.entropy < inf and 0 <= self.drop < self.quantiles):
             raise UserError("agent.actor_critic needs noise and entropy >= 0 and 0 <= drop < quantiles, found "
                             f"{self.noise}, {self.entropy}, {self.drop}, {self.quantiles}")
 

@@ -22,7 +22,8 @@ class RowReplay(DictReplayBuffer):
 
     Args:
         seen: numbers of the account that are kept; the others come back as zeros.
-        n_step: rewards of so many steps are added up, discounted by `gamma`, unless the episode ends before.
+        n_step: rewards of so many steps are added up, discounted by `gamma`; fewer where the episode ends before, or
+            where no more has happened yet.
     """
 
     ARRAYS = ("row", "account", "action", "reward", "done", "ruined")
@@ -83,21 +84,21 @@ class RowReplay(DictReplayBuffer):
 
     def sample(self, batch_size: int, env: Any = None) -> DictReplayBufferSamples:  # type: ignore[override]
         held = self.buffer_size if self.full else self.pos
-        # from the oldest on: the newest slots have no n steps after them yet
-        ages = self._rng.integers(0, max(held - self.n_step + 1, 1), batch_size)
-        slots = (ages + (self.pos + 1 if self.full else 0)) % len(self.row)
+        oldest = self.pos + 1 if self.full else 0
+        slots = (oldest + self._rng.integers(0, held, batch_size)) % len(self.row)
         return self._get_samples(slots)
 
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> DictReplayBufferSamples:  # type: ignore[override]
         accounts = self._rng.integers(0, self.n_envs, len(batch_inds))
         last, reward, discount = batch_inds, self.reward[batch_inds, accounts], np.float32(self.gamma)
         discounts = np.full(len(batch_inds), discount)
-        going = ~self.done[batch_inds, accounts]
+        newest = (self.pos - 1) % len(self.row)
+        going = ~self.done[batch_inds, accounts] & (last != newest)
         for _ in range(self.n_step - 1):
             last = np.where(going, (last + 1) % len(self.row), last)
             reward = reward + np.where(going, discounts * self.reward[last, accounts], 0.0)
             discounts = np.where(going, discounts * discount, discounts)
-            going &= ~self.done[last, accounts]
+            going &= ~self.done[last, accounts] & (last != newest)
         return DictReplayBufferSamples(
             observations=self._observed(self.row[batch_inds, accounts], self.account[batch_inds, accounts]),
             actions=self.to_torch(self._acted(self.action[batch_inds, accounts])),

@@ -2,32 +2,31 @@
 
 An agent learns on one path and is judged on many others of a year each, beside the oracle on the very same bars and
 through the same engine. What every bar will bring on average is known here; how much more or less it brought is luck,
-and is taken out. The growths are those that the decisions were worth; over 64 years the realised ones of an agent that is
-always in the market differ from them by 0.1 bps an hour.
+and is taken out. The growths are those that the decisions were worth; over 64 years the realised ones of an agent that
+is always in the market differ from them by 0.1 bps an hour.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from agents.arena.statistics import iqm, iqm_interval
 from agents.bundle import Bundle
-from agents.experiment import ensemble_of, load_experiment, sight_of
+from agents.cells import experiment_of
+from agents.experiment import ExperimentConfig
 from agents.policy import Policy
-from agents.strategies.oracle import solve
-from agents.train import train
+from agents.seeds import trained
+from agents.strategies.oracle import positions_of, solve
 from agents.watch.validation import Validation
 from configs.errors import UserError
-from configs.loader import flags
 from configs.run import plain
-from data.dataset import DataConfig, like, load_dataset, load_raw
+from data.dataset import DataConfig, like, load_raw
 from data.market import Market
 from data.simulator.known import draw_known, make_known
 from envs.config import EnvConfig
@@ -70,19 +69,20 @@ def judge(bundle: Bundle, data: DataConfig, years: int = 64, cache: Path | None 
         raise UserError(f"only a known market has an oracle, found data.source {data.source!r}")
     fresh = replace(data, known=replace(data.known, bars=years * HOURS + 1, seed=FRESH))
     market = like(load_raw(fresh), fresh, bundle.scaler)
-    policy = bundle.policy(market, cache=cache)
+    policy = bundle.trader(market, cache=cache)
     found = walk(policy, market, bundle.env, data.window, luck(data.known.market, fresh.known.bars), years)
-    first = int(market.decision_rows(data.window)[0])  # features of candles have to warm up
+    first = int(market.decision_rows(data.window + bundle.env.observation_delay)[0])  # features have to warm up
     best = oracle(data.known.market, bundle.env, years, first)
     return Judged(found.growth, best.growth, found.traded, best.traded, found.realised)
 
 
 def oracle(name: str, env: EnvConfig, years: int, first: int = 0) -> Walked:
-    """The best policy from row `first` of the same years on."""
+    """The best policy from row `first` of the same years on, under the agent's own rules."""
     market = make_known(name, years * HOURS + 1, FRESH).market
-    best = solve(name, env.costs.per_unit, env.levels if env.action == "levels" else (env.low, 0.0, env.high))
-    return walk(best.policy(market), market, replace(env, action="weights"), 1, luck(name, len(market.time)), years,
-                first)
+    best = solve(name, env.costs.per_unit, positions_of(env))
+    low, high = env.reach
+    return walk(best.policy(market), market, replace(env, action="weights", low=low, high=high), 1,
+                luck(name, len(market.time)), years, first)
 
 
 def luck(name: str, bars: int, seed: int = FRESH) -> np.ndarray:
@@ -97,80 +97,93 @@ def walk(policy: Policy, market: Market, env: EnvConfig, window: int, lucky: np.
          ) -> Walked:
     """Each year begun in cash.
 
-    What was chosen at a close, times the luck of the next bar, is nothing on average, whatever the policy: taken away,
-    it leaves the mean where it is, and hardly any noise.
+    What is held as a bar opens, times the luck of that bar, is nothing on average, whatever the policy: taken away, it
+    leaves the mean where it is, and hardly any noise.
     """
     look = Validation(market, env, window, slice(first, None), parts=years).run(policy)
-    earned = look.growths - look.chosen[:, 0] * lucky[look.seen["row"][:, 0]]
+    earned = look.growths - look.opened[:, 0] * lucky[look.rows]
     return Walked(float(earned.mean()), look.metrics.turnover, float(look.growths.mean()))
 
 
 @dataclass(frozen=True)
 class Cell:
-    argv: tuple[str, ...]  # flags of train_agent.py
+    config: ExperimentConfig
     years: int
 
 
-def train_and_judge(cell: Cell) -> dict[str, Any]:
-    """What `train_agent.py` does on a known market, and what came of it; for a process of its own."""
-    config = load_experiment(cell.argv)
-    data = load_dataset(config.data, config.cache / "features")
-    ensemble = ensemble_of(config, data, "cpu")[0] if config.agent.extractor.ensemble else None
-    sight = sight_of(config, data, "cpu", ensemble)
-    started = time.perf_counter()
-    bundle = train(data, config.env, config.agent, config.algo, config.data.window, sight, "cpu", None, config.cache,
-                   config.seed, config.progress)
-    seconds = time.perf_counter() - started
-    found = replace(judge(bundle, config.data, cell.years, config.cache), seconds=seconds)
-    return {"market": config.data.known.market, "algo": config.algo, "encoder": config.encoder, "seed": config.seed,
-            **asdict(found)}
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Judged):
+    market: str
+    algo: str
+    encoder: str
+    seed: int
 
 
-def flags_of(market: str, algo: str, encoder: str, seed: int) -> tuple[str, ...]:
+INSTEAD = {"algo": "--algos", "encoder": "--encoders", "market": "--markets", "seed": "--seeds",
+           "data.known.market": "--markets", "data.known.seed": "--seeds"}
+
+
+def on_market(market: str, algo: str, encoder: str, seed: int, passed_on: Sequence[str] = ()) -> ExperimentConfig:
     """The setting of the published growths: hourly bars, long, flat or short, 10 bps a unit and nothing else."""
-    return tuple(flags({
-        "algo": algo, "encoder": encoder, "seed": seed, "progress": False,
+    config = experiment_of({
+        "algo": algo, "encoder": encoder, "seed": seed,
         "data": {"source": "known", "window": 1, "known": {"market": market, "seed": seed, "bars": 200_000},
                  "labels": {"horizon": 1}, "split": {"valid": 0.15, "test": 0.01, "embargo": 0}},
         "env": {"costs": plain(CostConfig.flat_fee(10.0))},
-    }))
+    }, INSTEAD, passed_on)
+    if config.data.source != "known":
+        raise UserError(f"only a known market has an oracle, and these flags ask for data.source "
+                        f"{config.data.source!r}: leave --data.source and --data.path out")
+    return config
 
 
-def captured(found: Sequence[dict[str, Any]], draws: int = 5_000) -> pd.DataFrame:
+def train_and_judge(cell: Cell) -> Outcome:
+    """What `train_agent.py` does on a known market, and what came of it; for a process of its own."""
+    config = cell.config
+    bundle, _, seconds = trained(config, config.seed, config.device)
+    found = asdict(judge(bundle, config.data, cell.years, config.cache))
+    return Outcome(**{**found, "seconds": seconds}, market=config.data.known.market, algo=config.algo,
+                   encoder=config.encoder, seed=config.seed)
+
+
+def captured(found: Sequence[Outcome], draws: int = 5_000) -> pd.DataFrame:
     """One line for each market, algorithm and encoder: the interquartile mean over seeds of the fraction captured, with
     an interval from resampled seeds."""
+    agents: dict[tuple[str, str, str], list[Outcome]] = {}
+    for one in found:
+        agents.setdefault((one.market, one.algo, one.encoder), []).append(one)
     lines = []
-    for (market, algo, encoder), cells in pd.DataFrame(found).groupby(["market", "algo", "encoder"], sort=False):
-        judged = [Judged(*(cell[f.name] for f in fields(Judged))) for cell in cells.to_dict("records")]
-        fractions = np.array([one.fraction for one in judged])
+    for (market, algo, encoder), runs in agents.items():
+        fractions = np.array([one.fraction for one in runs])
         low, high = iqm_interval(fractions, draws)
         lines.append({
-            "market": market, "algo": algo, "encoder": encoder, "seeds": len(judged), "captured": iqm(fractions),
+            "market": market, "algo": algo, "encoder": encoder, "seeds": len(runs), "captured": iqm(fractions),
             "captured_low": low, "captured_high": high, "least": fractions.min(),
-            "bps_per_hour": 1e4 * np.mean([one.growth for one in judged]),
-            "worst_bps_per_hour": 1e4 * min(one.growth for one in judged),
-            "units_per_year": np.mean([one.traded for one in judged]),
-            "most_units": max(one.traded for one in judged),
-            "best_units": np.mean([one.best_traded for one in judged]),
-            "stuck": np.mean([one.stuck for one in judged]), "seconds": np.median([one.seconds for one in judged]),
+            "bps_per_hour": 1e4 * np.mean([one.growth for one in runs]),
+            "worst_bps_per_hour": 1e4 * min(one.growth for one in runs),
+            "units_per_year": np.mean([one.traded for one in runs]),
+            "most_units": max(one.traded for one in runs),
+            "best_units": np.mean([one.best_traded for one in runs]),
+            "stuck": np.mean([one.stuck for one in runs]), "seconds": np.median([one.seconds for one in runs]),
         })
     return pd.DataFrame(lines)
 
 
-def as_markdown(table: pd.DataFrame) -> str:
+def readable(table: pd.DataFrame) -> pd.DataFrame:
     """For the eye: a fraction where there is something to capture, else what was lost or won in vain."""
-    lines = ["| market | agent | seeds | of the oracle [interval] | least | bps/h (worst) | units/year (oracle) | "
-             "stuck | s |",
-             "|---|---|--:|---|--:|--:|--:|--:|--:|"]
+    lines = []
     for line in table.to_dict("records"):
-        agent = line["algo"] if line["encoder"] == "none" else f"{line['algo']} + {line['encoder']}"
         share, least = "nothing to capture", ""
         if np.isfinite(line["captured"]):
             share = f"{line['captured']:.3f}"
             if line["seeds"] > 1:  # one run has no interval
                 share += f" [{line['captured_low']:.3f}, {line['captured_high']:.3f}]"
             least = f"{line['least']:.3f}"
-        lines.append(f"| {line['market']} | {agent} | {line['seeds']} | {share} | {least} | {line['bps_per_hour']:.3f} "
-                     f"({line['worst_bps_per_hour']:.3f}) | {line['units_per_year']:.0f} ({line['best_units']:.0f}) | "
-                     f"{line['stuck']:.0%} | {line['seconds']:.0f} |")
-    return "\n".join(lines)
+        lines.append({
+            "agent": line["algo"] if line["encoder"] == "none" else f"{line['algo']} + {line['encoder']}",
+            "seeds": line["seeds"], "of the oracle [interval]": share, "least": least,
+            "bps/h (worst)": f"{line['bps_per_hour']:.3f} ({line['worst_bps_per_hour']:.3f})",
+            "units/year (oracle)": f"{line['units_per_year']:.0f} ({line['best_units']:.0f})",
+            "stuck": f"{line['stuck']:.0%}", "s": f"{line['seconds']:.0f}",
+        })
+    return pd.DataFrame(lines, pd.Index(table["market"], name="market"))

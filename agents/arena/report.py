@@ -23,14 +23,15 @@ ENSEMBLE = "supervised ensemble"
 @dataclass(frozen=True, eq=False)
 class Report:
     table: pd.DataFrame  # a row per contestant, best total return first
-    teams: pd.DataFrame  # a row per agent of several seeds: interquartile means over them
+    teams: pd.DataFrame  # a row per agent of several seeds: means over them, interquartile from four on
     differences: pd.DataFrame  # a row per agent: agent minus supervised ensemble
     about: str  # what was compared, on which rows, with which intervals
 
     def markdown(self) -> str:
         parts = [self.about, "", as_markdown(readable(self.table))]
         if len(self.teams):
-            parts += ["", "Interquartile means over seeds:", "", as_markdown(readable(self.teams))]
+            parts += ["", "Means over seeds; of four or more, over the middle half of them:", "",
+                      as_markdown(readable(self.teams))]
         if len(self.differences):
             parts += ["", f"Agent minus {ENSEMBLE}, on the same bars:", "", as_markdown(readable(self.differences)), ""]
             parts += [f"- {line}" for line in self.differences["verdict"]]
@@ -81,11 +82,17 @@ def teams_of(tracks: Sequence[Track]) -> dict[str, list[int]]:
     return {f"{team}, {len(places)} seeds": places for team, places in found.items() if len(places) > 1}
 
 
+def growth_of(tracks: Sequence[Track]) -> np.ndarray:
+    """(C,) log of what each contestant's capital was multiplied by."""
+    return np.array([np.log(track.equity[-1] / track.equity[0]) for track in tracks])
+
+
 def _teams(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
     rows = []
     for name, places in teams_of(tracks).items():
         found = {metric: iqm(np.array([getattr(tracks[place].metrics, metric) for place in places]))
                  for metric in SHOWN}
+        found["total_return"] = np.expm1(iqm(growth_of(tracks)[places]))  # in logs, as its interval is
         low, high = np.expm1(interval(over_seeds(draws.growth[:, places], config.seed), config.level))
         sharpe_low, sharpe_high = interval(over_seeds(draws.sharpe[:, places], config.seed), config.level)
         rows.append({"contestant": name, **found, "total_return_low": low, "total_return_high": high,
@@ -94,14 +101,14 @@ def _teams(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -
 
 
 def _differences(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
-    """Of each agent to the ensemble, and of the interquartile mean over the seeds of one."""
+    """Of each agent to the ensemble, and of the mean over the seeds of one."""
     names = [track.contestant for track in tracks]
     columns = ["contestant", "log_growth", "log_growth_low", "log_growth_high", "sharpe", "sharpe_low", "sharpe_high",
                "verdict"]
     if ENSEMBLE not in names:
         return pd.DataFrame([], columns=columns).set_index("contestant")
     base = names.index(ENSEMBLE)
-    growth = np.array([np.log(track.equity[-1] / track.equity[0]) for track in tracks])
+    growth = growth_of(tracks)
     ratio = np.array([track.metrics.sharpe for track in tracks])
     agents = {track.contestant: [place] for place, track in enumerate(tracks) if track.kind == "rl"}
     rows = []

@@ -32,7 +32,10 @@ def resample(returns: np.ndarray, bars_per_year: float, config: BootstrapConfig,
 
 
 def iqm(scores: np.ndarray) -> float:
-    """Interquartile mean: of the middle half, so that one lucky or stuck run does not decide (Agarwal et al. 2021)."""
+    """Interquartile mean: of the middle half, so that one lucky or stuck run does not decide (Agarwal et al. 2021).
+
+    Of fewer than four there is no such half, and it is the mean.
+    """
     return float(trim_mean(scores, 0.25))
 
 

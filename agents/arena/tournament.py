@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from agents.arena.report import ENSEMBLE, Report, compare, draw
@@ -39,9 +41,14 @@ def supervised(forecasts: Mapping[str, Forecast], ensemble: Ensemble | None, dat
 
 def agents_of(bundles: Sequence[Bundle], dataset: Dataset, window: int, device: str, cache: Path | None
               ) -> dict[str, Contestant]:
-    """Trained agents under names of their own; two of a kind are told apart by seed, then by number."""
+    """Trained agents under names of their own; two of a kind are told apart by seed, then by number.
+
+    Those that differ in their seed alone are a team; another run of a seed that is in it begins a second one.
+    """
     found: dict[str, Contestant] = {}
     met: set[str] = set()
+    seeds: Counter[tuple[str, int]] = Counter()  # runs of each kind and seed
+    teams: dict[tuple[str, int], str] = {}  # by kind and number of the run
     for bundle in bundles:
         bundle.check_fits(dataset.market)
         if bundle.market != dataset.market.fingerprint:
@@ -58,9 +65,21 @@ def agents_of(bundles: Sequence[Bundle], dataset: Dataset, window: int, device: 
         candidates = (bundle.name, f"{bundle.name}, seed {bundle.seed}",
                       *(f"{bundle.name}, run {i}" for i in range(2, len(bundles) + 1)))
         name = next(candidate for candidate in candidates if candidate not in found)
-        found[name] = Contestant(bundle.policy(dataset.market, device, cache),
-                                 bundle.env.actions(len(dataset.market.assets)), "rl", bundle.seed, bundle.name)
+        kind = kind_of(bundle)
+        seeds[kind, bundle.seed] += 1
+        named = (bundle.name, *(f"{bundle.name} ({i})" for i in range(2, len(bundles) + 1)))
+        team = teams.setdefault((kind, seeds[kind, bundle.seed]), next(t for t in named if t not in teams.values()))
+        found[name] = Contestant(bundle.trader(dataset.market, device, cache),
+                                 bundle.env.actions(len(dataset.market.assets)), "rl", bundle.seed, team)
     return found
+
+
+def kind_of(bundle: Bundle) -> str:
+    """What two seeds of one agent have in common; each may have pretrained encoders of its own."""
+    sight = bundle.sight
+    return repr((bundle.algo, replace(bundle.agent, save_every=0.0), bundle.env, bundle.window, sight.name,
+                 [(one.encoder, one.window, one.context) for one in sight.checkpoints.values()],
+                 sorted(sight.ensemble.members) if sight.ensemble else []))
 
 
 def baselines(dataset: Dataset) -> dict[str, Contestant]:

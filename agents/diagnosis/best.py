@@ -15,11 +15,10 @@ from agents.diagnosis.record import Record, Recorder
 from agents.diagnosis.subject import Subject
 from agents.strategies.baselines import buy_and_hold
 from agents.strategies.foresight import foresight
-from agents.strategies.oracle import Oracle, solve
+from agents.strategies.oracle import Oracle, positions_of, solve
 from data.bootstrap import interval
 from encoders.explain.estimates import Estimate, means
 from encoders.score_table import in_histories
-from envs.config import EnvConfig
 from envs.metrics import returns_of
 
 AGENT, ORACLE, HOLD = "agent", "oracle", "buy and hold"
@@ -46,15 +45,6 @@ def oracle_of(subject: Subject) -> Oracle | None:
         return None
     env = subject.ground.env
     return solve(subject.law, env.costs.per_unit, positions_of(env))
-
-
-def positions_of(env: EnvConfig) -> tuple[float, ...]:
-    """
-    >>> positions_of(EnvConfig(action="weights", low=0.0))
-    (0.0, 1.0)
-    """
-    return tuple(env.levels) if env.action == "levels" else tuple(sorted({env.low, env.high, *(
-        [0.0] if env.low < 0 < env.high else [])}))
 
 
 def accounts(subject: Subject, oracle: Oracle | None) -> tuple[dict[str, Track], Record]:

@@ -21,12 +21,12 @@ costs, which is far above what can be reached.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from agents.policy import Policy, WeightTable
+from agents.policy import Observation, Policy
 from configs.errors import UserError
 from data.market import Market
 from envs import layout as at
@@ -43,15 +43,30 @@ BORDER = 1e-6  # that an action may lie beyond its limits, being float32
 class Foresight:
     growth: float  # log(final equity / starting capital) that nobody can beat
     steps: int  # decisions on the way
-    weights: np.ndarray | None  # (T, N) target weights that come closest, by row shown; None: only the bound is known
+    zone: np.ndarray | None  # (T, N, 2) weights that it pays to buy up to and to sell down to, by row shown; None: only
+    # the bound is known
 
     @property
     def policy(self) -> Policy:
-        """Who follows the weights, for the arena."""
-        if self.weights is None:
+        """Who comes closest, whatever is in hand."""
+        if self.zone is None:
             raise UserError("with shorts or leverage in several assets only a bound on the growth is known, no weights "
                             "that reach it; take one asset, or env.levels without negative ones")
-        return WeightTable(self.weights)
+        return ZonePolicy(self.zone)
+
+
+class ZonePolicy:
+    """Leaves alone what lies inside its zone, and goes to the nearest edge from outside; sells before it buys."""
+
+    def __init__(self, zone: np.ndarray) -> None:
+        self.zone = zone  # (T, N, 2)
+
+    def predict(self, observation: Observation, state: Any = None, episode_start: np.ndarray | None = None,
+                deterministic: bool = False) -> tuple[np.ndarray, Any]:
+        low, high = np.moveaxis(self.zone[observation["row"][:, 0].astype(np.int64)], 2, 0)  # (B, N) each
+        kept = np.minimum(observation["account"][:, : low.shape[1]], high)
+        others = kept.sum(axis=1, keepdims=True) - kept
+        return np.maximum(kept, low - others), state  # an asset is bought with what the others leave
 
 
 class Steps(NamedTuple):
@@ -77,31 +92,31 @@ class Steps(NamedTuple):
 
 
 def foresight(market: Market, config: EnvConfig, window: int, rows: slice | None = None, rays: int = RAYS) -> Foresight:
-    """The most that any policy can make of `rows` under `config`, and where it is known how, the weights.
+    """The most that any policy can make of `rows` under `config`, and where it is known how, when to trade.
 
     >>> from data.simulator.known import make_known
     >>> from envs.execution import CostConfig
     >>> known = make_known("trend", 1_000)  # up by 5 bps an hour: buy once, for 10 bps
     >>> found = foresight(known.market, EnvConfig(costs=CostConfig.flat_fee(10.0)), window=1)
-    >>> round(found.growth, 3), found.weights[:-1].min().round(6).item()  # nothing is bought on the last row
-    (0.489, 1.0)
+    >>> round(found.growth, 3), found.zone[0, 0].round(6).tolist()  # from below and from above
+    (0.489, [1.0, 1.0])
     """
     steps, decided = lay_out(market, config, window, rows)
-    weights = None
+    edges = None
     if len(market.assets) == 1:
-        growth, path = one_asset(steps, rays)
-        weights = np.zeros((len(market), 1))
-        weights[decided, 0] = path
+        growth, edges = one_asset(steps, rays)
     else:
         low, high = config.reach
         growth = best_move(steps, min(config.gross, len(market.assets) * max(-low, high)) + BORDER)
         if low >= 0 and config.gross <= 1:
-            reached, path = long_only(steps)
+            reached, found = long_only(steps)
             growth = min(growth, reached)
-            if high == 1:
-                weights = np.zeros(market.prices.shape[:2])
-                weights[decided] = path
-    return Foresight(growth, len(decided), weights)
+            edges = found if high == 1 else None
+    if edges is None:
+        return Foresight(growth, len(decided), None)
+    zone = np.zeros((*market.prices.shape[:2], 2))
+    zone[decided] = edges
+    return Foresight(growth, len(decided), zone)
 
 
 def lay_out(market: Market, config: EnvConfig, window: int, rows: slice | None) -> tuple[Steps, np.ndarray]:
@@ -158,7 +173,7 @@ def lay_out(market: Market, config: EnvConfig, window: int, rows: slice | None) 
 
 
 def one_asset(steps: Steps, rays: int) -> tuple[float, np.ndarray]:
-    """The bound, and the weights (K,) along the way of who follows it."""
+    """The bound, and the zone (K, 1, 2) of who reaches it."""
     fill, even, limits = steps.fill[:, 0], steps.even[:, 0], steps.limits[:, 0]
     with np.errstate(divide="ignore"):
         # cash per unit at the heaviest weights, infinite where that side is closed
@@ -178,8 +193,8 @@ def one_asset(steps: Steps, rays: int) -> tuple[float, np.ndarray]:
     zone = np.zeros((len(fill), 2))
     growth = walk_back(cash, units, sides, flat, inside, edges, shifted, fill, even, steps.leave[:, 0],
                        steps.open[:, 0], value, zone)
-    return growth, follow(zone, fill, price / fill[:, None] - 1, np.diff(steps.shift[:, 0], axis=0),
-                          np.append(fill[1:], steps.last[0]), steps.open[:, 0])
+    zone[~steps.open[:, 0]] = -np.inf, np.inf
+    return growth, zone[:, None]
 
 
 def thinned(values: np.ndarray, most: int) -> np.ndarray:
@@ -237,51 +252,25 @@ def edge_value(cash, value, near, beyond, edge):
     return value[near] + share * (value[beyond] - value[near])
 
 
-@njit(cache=True, error_model="numpy")
-def follow(zone, fill, rates, paid, following, tradeable):
-    """Weights (K,) of an account that trades as little as `zone` lets it; `rates` (K, 2) of buying and selling."""
-    weights = np.zeros(len(fill))
-    held = 0.0  # weight at the fill price
-    for k in range(len(fill)):
-        low, high = zone[k]
-        wish = low if held < low else high if held > high else held
-        equity = 1.0
-        if tradeable[k] and wish != held:
-            rate = rates[k, 0] if wish > held else rates[k, 1]
-            equity = (1.0 + rate * held) / (1.0 + rate * wish)
-            held = wish
-        weights[k] = held
-        units = held * equity / fill[k]
-        cash = equity - units * fill[k] - units * paid[k, 1 if units > 0.0 else 0]
-        value = units * following[k]
-        held = value / (cash + value)
-    return weights
-
-
 def long_only(steps: Steps) -> tuple[float, np.ndarray]:
-    """The bound for several assets without shorts or leverage, and the weights (K, N): all in one asset, or cash."""
+    """The bound for several assets without shorts or leverage, and the zone (K, N, 2): cash goes into one or none."""
     count, assets = steps.fill.shape
     paid = np.diff(steps.shift[:, :, LONG], axis=0)  # (K, N)
     leave = steps.leave[:, :, LONG] + steps.shift[:-1, :, LONG]
     cash, unit, grown = 1.0, steps.last.copy(), 0.0  # worth of one of cash, of one unit of each asset
-    go_to, keep = np.zeros(count, np.int64), np.zeros((count, assets), bool)
+    zone = np.zeros((count, assets, 2))
     for k in range(count - 1, -1, -1):
         # carry received is worth what cash is; carry paid can be owed to the end, which costs no less than itself
         unit = np.maximum(unit - paid[k] * np.where(paid[k] > 0, np.exp(-grown), cash), leave[k] * cash)
         rates = np.where(steps.open[k], unit / steps.buy[k], -np.inf)
-        go_to[k] = np.argmax(rates) if rates.max() > cash else -1
+        if rates.max() > cash:
+            zone[k, np.argmax(rates), 0] = 1.0
         cash = max(cash, rates.max())
         sold = np.where(steps.open[k], steps.sell[k] * cash, -np.inf)
-        keep[k] = unit >= sold
+        zone[k, :, 1] = np.where(unit >= sold, np.inf, 0.0)
         unit = np.maximum(unit, sold)
         grown, unit, cash = grown + np.log(cash), unit / cash, 1.0
-    weights, held = np.zeros((count, assets)), -1
-    for k in range(count):
-        if held < 0 or not keep[k, held]:
-            held = go_to[k]
-        if held >= 0:
-            weights[k, held] = 1.0
-    return float(grown), weights
+    return float(grown), zone
 
 
 def best_move(steps: Steps, gross: float) -> float:

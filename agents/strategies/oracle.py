@@ -26,6 +26,7 @@ from configs.errors import UserError
 from configs.registry import check_name
 from data.market import Market
 from data.simulator.known import BPS, FEE, POSITIONS, SIGMA
+from envs.config import EnvConfig
 
 WIDEST = 6.0  # deviations that a grid reaches on either side
 LARGEST_SYSTEM = 1_300  # states times positions: what one policy's value is solved with takes its cube
@@ -112,6 +113,17 @@ def solve(market: str, fee: float = FEE, positions: tuple[float, ...] = POSITION
     return Oracle(market, fee, tuple(positions), float(np.mean([growth for growth, _ in solved])),
                   float(np.mean([traded_by(chain, held, choice) for chain, (_, choice) in zip(chains, solved)])),
                   grid[order], np.concatenate([choice for _, choice in solved])[order])
+
+
+def positions_of(env: EnvConfig) -> tuple[float, ...]:
+    """What an oracle may hold: the levels, or where weights are continuous the borders and, between them, nothing.
+
+    >>> positions_of(EnvConfig(action="weights", low=0.0)), positions_of(EnvConfig(action="weights"))
+    ((0.0, 1.0), (-1.0, 0.0, 1.0))
+    """
+    if env.action == "levels":
+        return tuple(env.levels)
+    return (env.low, 0.0, env.high) if env.low < 0 < env.high else (env.low, env.high)
 
 
 def kept_by_moves(positions: np.ndarray, fee: float) -> np.ndarray:

@@ -8,13 +8,13 @@ import numpy as np
 
 from agents.policy import Observation, Policy
 from data.market import CLOSE, Market
+from envs import layout as at
 from envs.config import EnvConfig
 from envs.engine import Engine
-from envs.layout import CARRY, FEES, INTEREST, LOG_EQUITY, SLIPPAGE, TURNOVER
 from envs.metrics import Metrics, measure
 from envs.observations import observe
 
-PAID = [FEES, SLIPPAGE, CARRY, INTEREST]
+PAID = [at.FEES, at.SLIPPAGE, at.CARRY, at.INTEREST]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,9 @@ class Look:
     time: np.ndarray  # (K + 1,) of each point of equity
     equity: np.ndarray  # (K + 1,) as if each part began with what the last one left, from 1
     chosen: np.ndarray  # (K, N) weights asked for; what was held, where no order was sent
+    opened: np.ndarray  # (K, N) weights held once this step's orders had filled, at prices and equity decided on
     weights: np.ndarray  # (K, N) held at the close of each step
+    rows: np.ndarray  # (K,) int64 of the bar that was decided on
     prices: np.ndarray  # (K, N) close of the bar that was decided on
     rewards: np.ndarray  # (K,) of the env, not scaled
     alive: np.ndarray  # (K,) not ruined before this step
@@ -53,7 +55,7 @@ class Validation:
     """A span cut into parts that are walked side by side, so that a look at it costs a fraction of a second."""
 
     def __init__(self, market: Market, config: EnvConfig, window: int, rows: slice, parts: int = 32) -> None:
-        decisions = len(market.decision_rows(window, rows)) - 1
+        decisions = len(market.decision_rows(window + config.observation_delay, rows)) - 1
         parts = max(1, min(parts, decisions // 50))
         self.engine = Engine(market, config, parts, window, rows)
         self.steps = decisions // parts
@@ -64,27 +66,30 @@ class Validation:
         """Deterministic, each part from cash; what an account that is ruined would have done next is not counted."""
         engine, market, steps = self.engine, self.engine.market, self.steps
         parts, assets = engine.accounts, len(market.assets)
-        engine.reset(starts=self.starts)
+        engine.reset(range(parts), self.starts)  # every look meets the same costs, where their scale is drawn
         target, before, costs = np.zeros((parts, assets)), np.zeros(parts), np.zeros(parts)
         growths, rewards, turnover = (np.zeros((parts, steps)) for _ in range(3))
-        weights, chosen = np.zeros((parts, steps, assets)), np.zeros((parts, steps, assets))
+        weights, chosen, opened = (np.zeros((parts, steps, assets)) for _ in range(3))
         living, ruined = np.zeros((parts, steps), bool), np.zeros((parts, steps), bool)
-        rows = np.zeros((parts, steps, 1), np.int32)
+        shown = np.zeros((parts, steps, 1), np.int32)
         accounts = np.zeros((parts, steps, engine.observed.shape[1]), np.float32)
         state, alive = None, np.ones(parts, bool)
         for k in range(steps):
             observation = observe(engine, "row", engine.shown, engine.observed)
-            rows[:, k], accounts[:, k], living[:, k] = observation["row"], observation["account"], alive
+            shown[:, k], accounts[:, k], living[:, k] = observation["row"], observation["account"], alive
             action, state = policy.predict(observation, state, np.full(parts, k == 0), deterministic=True)
             self._actions.write(action, target, engine.weights)
             chosen[:, k] = np.where(np.isnan(target), engine.weights(), target)
             target[~alive] = 0.0
+            units, price = engine.holdings[:, :, at.UNITS].copy(), engine.bars[engine.rows, :, at.CLOSE]  # (parts, N)
+            worth = np.where(alive, engine.money[:, at.EQUITY], np.inf)[:, None]
             engine.step(target)
-            after = engine.money[:, LOG_EQUITY]
+            opened[:, k] = (units + engine.fills[:, :, at.ORDER_UNITS]) * price / worth
+            after = engine.money[:, at.LOG_EQUITY]
             growths[:, k] = np.where(alive, after - before, 0.0)
             rewards[:, k] = np.where(alive, engine.reward, 0.0)
             weights[:, k] = np.where(alive[:, None], engine.observed[:, :assets], 0.0)
-            turnover[:, k] = np.where(alive, engine.money[:, TURNOVER], 0.0)
+            turnover[:, k] = np.where(alive, engine.money[:, at.TURNOVER], 0.0)
             costs = np.where(alive, engine.money[:, PAID].sum(axis=1), costs)
             ruined[:, k] = alive & engine.terminated
             alive &= ~engine.terminated
@@ -94,7 +99,8 @@ class Validation:
         held = weights.reshape(-1, assets)
         metrics = measure(equity, held, turnover.ravel(), float(costs.sum() / engine.config.capital), years,
                           market.bars_per_year)
-        decided = engine.decisions[: steps * parts + 1, 0]
-        return Look(parts, market.time[decided], equity, chosen.reshape(-1, assets), held,
-                    market.prices[decided[:-1], :, CLOSE], rewards.ravel(), living.ravel(), ruined.ravel(),
-                    {"row": rows.reshape(-1, 1), "account": accounts.reshape(parts * steps, -1)}, years, metrics)
+        rows, last = np.split(engine.decisions[: steps * parts + 1, 0], [-1])
+        return Look(parts, market.time[np.append(rows, last)], equity, chosen.reshape(-1, assets),
+                    opened.reshape(-1, assets), held, rows, market.prices[rows, :, CLOSE], rewards.ravel(),
+                    living.ravel(), ruined.ravel(),
+                    {"row": shown.reshape(-1, 1), "account": accounts.reshape(parts * steps, -1)}, years, metrics)

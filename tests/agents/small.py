@@ -29,7 +29,7 @@ KNOWN = DataConfig(source="known", known=KnownConfig("ou_easy", bars=3_000), win
 ENV = EnvConfig(episode=60)
 NET = EncoderConfig(width=8, layers=1, heads=2, ff=8, state=4, chunk=8)
 PRETRAIN = PretrainConfig(epochs=3, rows_per_epoch=128, batch=32, lr=0.01, threads=1)
-AGENT = AgentConfig(steps=320, accounts=8, lr=0.01, net=(8,), validations=2,
+AGENT = AgentConfig(steps=320, accounts=8, lr=0.01, net=(8,), validations=2, stay_out=False,
                     ppo=PPOConfig(n_steps=8, batch=32, epochs=1),
                     dqn=DQNConfig(buffer=500, learning_starts=32, batch=16, gradient_steps=1),
                     actor_critic=ActorCriticConfig(buffer=500, learning_starts=32, batch=16, gradient_steps=1),

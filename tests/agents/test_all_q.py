@@ -25,6 +25,7 @@ from data.simulator.known import KnownConfig
 from envs.config import EnvConfig
 from envs.episodes import EpisodeConfig
 from envs.execution import CostConfig
+from envs.rewards import RewardConfig
 from envs.risk import RiskConfig
 from tests.agents.small import AGENT
 
@@ -85,6 +86,25 @@ def test_a_table_of_values_is_learnt_to_what_dynamic_programming_says():
     np.testing.assert_array_equal(chosen, (moving + worth[:, None]).argmax(axis=2))
 
 
+def test_holding_earns_nothing_where_nothing_happens_whatever_growth_weighs():
+    once, fivefold = (made(Market.flat(60), replace(TEN_BPS, reward=RewardConfig(log_growth=weight)))
+                      for weight in (1.0, 5.0))
+    taught = once.lessons().told.numpy()
+    np.testing.assert_allclose(taught[:, :, 0], 0.0, atol=1e-6)
+    assert taught[0, 1, 2:] == pytest.approx(AGENT.reward_scale * -np.log([1.001, 1.0, 1.001]), abs=1e-5)
+    again = fivefold.lessons().told.numpy()
+    np.testing.assert_allclose(again[:, :, 0], 0.0, atol=5e-6)
+    np.testing.assert_allclose(again[:, :, 2:], 5 * taught[:, :, 2:], rtol=1e-6)
+    # a policy counts its moves as it was taught to
+    fivefold.q_net.q_net.load_state_dict(once.q_net.q_net.state_dict())
+    flat = {"row": torch.zeros(1, 1), "account": torch.zeros(1, 8)}
+    with torch.no_grad():
+        tolls = [model.q_net(flat) - model.q_net.worth(torch.zeros(1).long(), torch.tensor([0.001]))
+                 for model in (once, fivefold)]
+    np.testing.assert_allclose(tolls[0][0], taught[0, 1, 2:], atol=1e-5)
+    np.testing.assert_allclose(tolls[1], 5 * tolls[0], atol=1e-5)
+
+
 def test_it_saves_loads_and_predicts_as_dqn_does(tmp_path):
     market = Market.flat(200)
     model = made(market, TEN_BPS)
@@ -126,8 +146,17 @@ def test_it_learns_what_the_row_shows_and_never_the_row_itself(reverting):
     assert growth(bundle, replace(reverting, market=later))[0] < 0.3 * growth(bundle, reverting)[0]
 
 
-def test_what_rests_on_the_past_is_refused(simulated):
-    env = replace(TEN_BPS, risk=RiskConfig(stop_loss=0.05))
+def test_with_a_late_view_it_learns_what_the_late_row_tells():
+    """The phase of the sine, half a day late, still says it all."""
+    sine = load_dataset(DataConfig(source="known", known=KnownConfig("sine", bars=10_000), window=1))
+    late = replace(TEN_BPS, observation_delay=12)
+    bundle = train(sine, late, replace(QUICK, steps=400 * 512), "all_q", 1, progress=False)
+    assert growth(bundle, sine, late)[0] > 35e-4
+
+
+@pytest.mark.parametrize("change", [{"risk": RiskConfig(stop_loss=0.05)}, {"reward": RewardConfig(turnover=0.01)}])
+def test_what_one_bar_cannot_tell_is_refused(change, simulated):
+    env = replace(TEN_BPS, **change)
     with pytest.raises(UserError, match="one bar cannot teach all positions"):
         train(simulated, env, AGENT, "all_q", 8, progress=False)
 

@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from stable_baselines3.common.policies import BasePolicy
 
-from agents.arena.tournament import agents_of
+from agents.arena.tournament import agents_of, kind_of
 from agents.bundle import SETTINGS, WEIGHTS, Bundle
 from agents.config import ExtractorConfig
 from agents.sight import table_for
 from agents.train import train
+from agents.watch.validation import Validation
+from agents.weights import digest
 from configs.errors import UserError
 from data.dataset import load_dataset
 from data.splits import SplitConfig
+from envs.execution import CostConfig
 from tests.agents.small import AGENT, DATA, ENV, WINDOW
 
 LEARNS_ON = replace(AGENT, extractor=ExtractorConfig(finetune=True))
@@ -128,6 +132,17 @@ def test_settings_that_are_no_object_or_lack_a_key(folder):
         refusal(Bundle.load, folder)
 
 
+@pytest.mark.parametrize("found", [{}, {"format": 0}])
+def test_a_bundle_of_an_earlier_version_is_not_called_damaged(folder, found):
+    stored = json.loads((folder / SETTINGS).read_text())
+    del stored["format"]
+    stored["agent"]["finetune"] = False  # a key that is gone
+    (folder / SETTINGS).write_text(json.dumps({**stored, **found}))
+    message = refusal(Bundle.load, folder)
+    assert "made by an earlier version" in message
+    assert "train again" in message
+
+
 @pytest.mark.parametrize(("changes", "said"), [
     ({"algo": "ppoo"}, ("unknown algo 'ppoo'", "did you mean 'ppo'?")),
     ({"algo": ["ppo"]}, ()),
@@ -192,6 +207,37 @@ def test_an_agent_that_was_chosen_on_test_rows_or_saw_other_windows_is_refused(b
     assert "window" in refusal(agents_of, [replace(bundle, window=WINDOW + 1)], simulated, WINDOW, "cpu", None)
 
 
+def teams(bundles, dataset) -> list[str]:
+    return [one.team for one in agents_of(bundles, dataset, WINDOW, "cpu", None).values()]
+
+
+def turned(bundle: Bundle, **changes) -> Bundle:
+    """Another run, whose weights are others."""
+    more = changes.get("seed", 0) + len(str(changes))
+    return replace(bundle, weights={name: value + 1e-3 * more for name, value in bundle.weights.items()}, **changes)
+
+
+def test_a_team_is_one_agent_of_several_seeds(bundle, simulated):
+    seeds = [bundle, turned(bundle, seed=1), turned(bundle, seed=2, agent=replace(AGENT, save_every=1.0))]
+    assert teams(seeds, simulated) == [bundle.name] * 3
+    for change in ({"agent": replace(AGENT, gamma=0.5)}, {"env": replace(ENV, episode=50)}):
+        other = turned(bundle, seed=3, **change)
+        assert teams([*seeds, other], simulated) == [bundle.name] * 3 + [f"{bundle.name} (2)"]
+    again = [turned(bundle), turned(bundle, seed=1, sight=replace(bundle.sight))]
+    assert len({digest(one.weights) for one in (*seeds, *again)}) == 5
+    assert teams([*seeds, *again], simulated) == [bundle.name] * 3 + [f"{bundle.name} (2)"] * 2, "one run of a seed"
+
+
+def test_seeds_with_encoders_of_their_own_are_a_team(bundle, simulated):
+    encoder = bundle.sight.checkpoint
+    own = replace(encoder, weights={name: value * 0.99 for name, value in encoder.weights.items()})
+    assert teams([bundle, turned(bundle, seed=1, sight=replace(bundle.sight, checkpoint=own))],
+                 simulated) == [bundle.name] * 2
+    wider = kind_of(replace(bundle, sight=replace(bundle.sight, checkpoint=replace(
+        encoder, encoder=replace(encoder.encoder, width=16)))))
+    assert wider != kind_of(bundle)
+
+
 def test_a_scaler_without_scales_is_refused(folder):
     stored = json.loads((folder / SETTINGS).read_text())
     for wrong in ([0.0] * len(stored["table_scaler"]["scale"]), [1.0]):
@@ -216,3 +262,35 @@ def test_a_stream_is_not_fine_tuned_on_windows(bundle, simulated, encoder_of, mo
     stream = replace(encoder_of("lstm"), context="stream")
     message = refusal(table_for, simulated.market, stream, LEARNS_ON, "cpu", None)
     assert "--pretrain.context window" in message
+
+
+class NoGood(Validation):
+    """Looks that lose, whatever the policy does."""
+
+    def run(self, policy):
+        look = super().run(policy)
+        return replace(look, equity=look.equity[0] * np.exp(-1e-4 * np.arange(len(look.equity))))
+
+
+@pytest.mark.parametrize(("action", "levels"), [("levels", (-1, 0, 1)), ("levels", (-1, 1)), ("steps", (0, 1)),
+                                                ("weights", (0, 1))])
+def test_an_agent_that_never_beat_cash_stays_out_unless_told_otherwise(action, levels, simulated, tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.train.Validation", NoGood)
+    env = replace(ENV, action=action, levels=levels)
+    for stay_out in (True, False):
+        train(simulated, env, replace(AGENT, stay_out=stay_out), "ppo", WINDOW, folder=tmp_path, progress=False)
+        bundle = Bundle.load(tmp_path / "bundle")
+        assert bundle.stays_out == (stay_out and (action != "levels" or 0 in levels))
+        trader = bundle.trader(simulated.market)
+        if bundle.stays_out:
+            look = Validation(simulated.market, env, WINDOW, simulated.split.test, parts=4).run(trader)
+            assert look.metrics.trades == 0
+            assert (look.equity == 1).all()
+        else:
+            assert isinstance(trader, BasePolicy)
+
+
+def test_an_agent_that_beat_cash_trades(simulated):
+    agent = replace(AGENT, stay_out=True, steps=3_200, gamma=0.5)
+    assert not train(simulated, replace(ENV, costs=CostConfig.flat_fee(0.0)), agent, "ppo", WINDOW,
+                     progress=False).stays_out

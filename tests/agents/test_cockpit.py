@@ -27,6 +27,7 @@ from agents.callbacks import Watch
 from agents.config import AgentConfig
 from agents.feature_table import make_table, publish
 from agents.plots import drawdown_figure, position_figure
+from agents.policy import WeightTable
 from agents.sb3_env import AccountsVecEnv
 from agents.train import train
 from agents.watch.critic import calibration, returns_of, values_of
@@ -34,11 +35,13 @@ from agents.watch.training import Tally
 from agents.watch.validation import Look, Validation
 from configs.errors import UserError
 from envs.config import EnvConfig
+from envs.execution import CostConfig
 from envs.layout import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, START, TURNOVER
 from envs.metrics import returns_of as simple_returns
 from envs.metrics import sharpe
 from envs.rewards import RewardConfig
 from tests.agents.small import AGENT, ENV, WINDOW
+from tests.envs.markets import closing_at, random_market
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SHORT = replace(ENV, episode=15)  # episodes that end within a tiny training
@@ -386,6 +389,33 @@ def test_a_look_adds_up(simulated, models):
     held = look.weights[:-1, 0] != 0
     moves = np.log(look.prices[1:, 0] / look.prices[:-1, 0])[held]
     assert np.corrcoef(moves, look.growths[:-1][held] / look.weights[:-1, 0][held])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("delay", [0, 1, 5])
+@pytest.mark.parametrize("segments", [[[0, 700]], [[0, 230], [230, 441], [441, 700]]])
+def test_a_look_takes_every_decision_however_late_the_view_is(delay, segments):
+    market = replace(random_market(700), segments=np.array(segments))
+    env = EnvConfig(action="weights", observation_delay=delay)
+    weights = np.random.default_rng(1).uniform(-1, 1, (700, 1))
+    for last in range(660, 700):  # so that the decisions come out even, and not
+        look = Validation(market, env, 8, slice(20, last), parts=4).run(WeightTable(weights))
+        decisions = market.decision_rows(8 + delay, slice(20, last))[:-1]
+        assert len(decisions) - 4 < len(look.rows) <= len(decisions)
+        assert look.rows.tolist() == decisions[: len(look.rows)].tolist()
+        np.testing.assert_array_equal(look.seen["row"][:, 0], look.rows - delay)
+        np.testing.assert_array_equal(look.chosen, weights[look.rows - delay])
+
+
+@pytest.mark.parametrize("latency", [0, 2])
+def test_a_step_is_opened_with_what_its_orders_made_of_the_account(latency):
+    rng = np.random.default_rng(0)
+    market = closing_at(*100 * np.exp(rng.normal(0, 0.01, 300).cumsum()))
+    free = EnvConfig(action="weights", costs=CostConfig.named("free"), latency=latency)
+    look = Validation(market, free, 1, slice(None), parts=1).run(WeightTable(rng.uniform(-1, 1, (300, 1))))
+    moves = np.diff(market.prices[:, 0, 3]) / market.prices[:-1, 0, 3]
+    np.testing.assert_allclose(np.expm1(look.growths), look.opened[:, 0] * moves[look.rows], atol=1e-12)
+    assert (look.opened[:latency] == 0).all()
+    assert np.abs(look.opened[latency:] - look.chosen[: 299 - latency]).max() < 0.02  # smaller orders are not sent
 
 
 @pytest.mark.parametrize("assets", [("BTC",), ("BTC", "ETH", "late")])

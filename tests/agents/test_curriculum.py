@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from agents.algos.recipe import Task, make_model
 from agents.config import AgentConfig, CurriculumConfig
@@ -18,7 +19,7 @@ from envs.config import EnvConfig
 from envs.engine import Engine
 from envs.episodes import trailing
 from envs.execution import CostConfig
-from envs.layout import COST_SCALE, FEES
+from envs.layout import FEES, PRICE, TRADED
 from tests.agents.small import AGENT, ENV, WINDOW
 from tests.envs.markets import random_market
 
@@ -42,16 +43,28 @@ def met(curriculum: CurriculumConfig, see, market=None, env: EnvConfig = SHORT) 
     return found
 
 
-def test_costs_rise_to_their_full_size_and_stay_there():
-    scales = met(CurriculumConfig(costs=0.2, until=0.5), lambda engine: engine.state[:, COST_SCALE].mean())
-    assert scales[0] == pytest.approx(1.0), "episodes that are under way go on at the price that they began with"
-    assert 0.2 <= min(scales[1:4]) < 0.4
-    assert scales[2:] == sorted(scales[2:])
-    assert scales[-1] == 1.0
+def paid(engine: Engine) -> tuple[float, float]:
+    return engine.money[:, FEES].sum(), engine.money[:, TRADED].sum()
+
+
+@pytest.mark.parametrize("episode", [10, 500])
+def test_orders_are_free_at_first_and_cost_all_that_they_cost_in_the_end(episode):
+    """Whether or not a new episode has begun meanwhile: 500 bars are more than the whole training."""
+    env = replace(SHORT, episode=episode)
+    found = met(CurriculumConfig(costs=0.0, until=0.5), lambda engine: engine.rules[PRICE], env=env)
+    assert found[0] == 0.0
+    assert found == sorted(found)
+    np.testing.assert_allclose(found[:13], np.arange(13) * 64 / 800)
+    assert found[13:] == [1.0] * 12
+    if episode == 500:
+        fees, traded = np.diff(np.array(met(CurriculumConfig(costs=0.0, until=0.5), paid, env=env)).T, prepend=0)
+        assert fees[0] == 0.0
+        assert traded[0] > 0.0
+        np.testing.assert_allclose(fees / traded, 0.001 * np.array(found), rtol=1e-6)
 
 
 def test_without_a_curriculum_nothing_changes():
-    assert set(met(CurriculumConfig(), lambda engine: engine.state[:, COST_SCALE].mean())) == {1.0}
+    assert set(met(CurriculumConfig(), lambda engine: engine.rules[PRICE])) == {1.0}
 
 
 def test_calm_rows_come_first():
@@ -62,6 +75,9 @@ def test_calm_rows_come_first():
     volatility = trailing(market, [slice(None)], SHORT.episodes.band_bars)[0]
     starts = met(CurriculumConfig(volatility=(0.3, 1.0)),
                  lambda engine: np.nanmax(volatility[engine.decisions[engine.starts, 0]]), market)
+    first = met(CurriculumConfig(volatility=(0.3, 1.0)),
+                lambda engine: volatility[engine.shown - 8].max(), market, replace(SHORT, episode=500))[0]
+    assert first <= starts[0], "the very first episodes begin there too"
     assert starts[0] < 0.7 * starts[-1]
     assert starts[-1] == pytest.approx(np.nanmax(volatility[:-10]), rel=0.2)
 
@@ -84,7 +100,9 @@ def test_a_whole_training_goes_through_it(simulated):
     agent = replace(AGENT, curriculum=CurriculumConfig((0.5, 1.0), costs=0.0))
     bundle = train(simulated, replace(ENV, episodes=replace(ENV.episodes, band_bars=24)), agent, "ppo", WINDOW,
                    progress=False)
-    assert bundle.agent.curriculum == agent.curriculum
+    plain = train(simulated, ENV, AGENT, "ppo", WINDOW, progress=False)
+    weights, others = bundle.weights, plain.weights
+    assert any(not torch.equal(weights[name], others[name]) for name in weights)
 
 
 def test_wrong_settings_are_refused():

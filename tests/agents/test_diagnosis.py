@@ -16,7 +16,7 @@ from agents.bundle import Bundle
 from agents.config import AgentConfig
 from agents.diagnosis.ablation import ALL, ablation, blocks, shuffled, shuffled_rows
 from agents.diagnosis.band import band, edge, trading
-from agents.diagnosis.best import AGENT, ORACLE, accounts, best, oracle_of, positions_of
+from agents.diagnosis.best import AGENT, ORACLE, accounts, best, oracle_of
 from agents.diagnosis.config import DiagnosisConfig
 from agents.diagnosis.diagnosis import diagnose
 from agents.diagnosis.pictures import pictures
@@ -119,8 +119,6 @@ def whole(subject):
     return diagnose(subject)
 
 
-# --- walking
-
 def test_accounts_that_are_asked_together_are_the_arenas_to_the_last_bit(perfect):
     ground = perfect.ground
     dear = ground.under(replace(ground.env, costs=CostConfig.flat_fee(50.0)))
@@ -163,8 +161,6 @@ def test_growth_is_what_is_judged_whatever_was_rewarded():
     np.testing.assert_array_equal(walks[0].growth, walks[1].growth)
     assert walks[0].growth.sum() > 0.1
 
-
-# --- what it trades on
 
 def test_a_state_is_missed_and_noise_is_not(subject, whole):
     assert subject.groups.keys() == {"x", "noise"}
@@ -251,8 +247,6 @@ def test_tables_of_shuffled_markets_do_not_pile_up(subject):
     assert set(PUBLISHED) == before
     assert len(policy.predict({"row": np.array([[2_000]]), "account": np.zeros((1, 8), np.float32)})[0]) == 1
 
-
-# --- when it trades
 
 def test_the_oracle_is_its_own_equal(perfect, oracle):
     known = oracle_of(perfect)
@@ -355,8 +349,6 @@ def test_what_several_assets_ask_for_is_what_they_may_hold_together():
     assert band(subject, record, None) is None
 
 
-# --- costs and delays
-
 def test_the_cost_at_which_growth_is_gone_follows_from_turnover():
     """Up by 5 bps an hour: long for an hour, flat for an hour, earns 5 bps for two orders; so 2.5 bps are too dear."""
     market = make_known("trend", 3_000).market
@@ -414,8 +406,6 @@ def test_all_q_is_told_the_cost_as_a_bundle_with_that_cost_would_be(subject, lea
     assert curves[TOLD].turnover[-1] < 0.5 * curves[PLAIN].turnover[-1] < curves[TOLD].turnover[0]
 
 
-# --- kinds of market, and the best
-
 def test_kinds_of_market_add_up_to_all_of_it():
     market = random_market(3_000, scale=0.01, seed=1)
     trend = trailing(market, [slice(None)], EpisodeConfig().regime_bars)[1]
@@ -457,12 +447,6 @@ def test_of_a_few_rows_nothing_is_said(perfect):
     assert found["sideways"].growth is not None
 
 
-def test_positions_that_the_oracle_may_hold():
-    assert positions_of(EnvConfig(levels=(0.0, 0.5))) == (0.0, 0.5)
-    assert positions_of(EnvConfig(action="weights")) == (-1.0, 0.0, 1.0)
-    assert positions_of(EnvConfig(action="steps", low=0.0)) == (0.0, 1.0)
-
-
 def test_where_nothing_can_be_known_nothing_is_captured():
     market = make_known("random_walk", 3_000).market
     flat = subject_of(market, lambda market: Levels(np.ones(3_000, int)), law="random_walk")
@@ -487,8 +471,6 @@ def test_a_known_market_that_is_seen_as_candles_has_its_oracle_all_the_same():
     assert found.state == "log odds of belief"
     assert found.borders[1].oracle_up.above
 
-
-# --- bundles
 
 def test_it_says_and_writes_everything(whole, tmp_path):
     text = write_diagnosis(whole, tmp_path)
@@ -595,8 +577,6 @@ def test_several_assets_and_other_actions(action, pair, pair_encoder):
     assert "no-trade band" not in text
     assert list(pictures(found)) == ["ablation", "regimes", "costs", "equity"]
 
-
-# --- refusals
 
 @pytest.mark.parametrize(("settings", "said"), [
     ({"draws": 0}, "draws >= 1"), ({"seed": -1}, "seed >= 0"), ({"block": -4}, "block >= 0"),

@@ -55,15 +55,14 @@ def test_three_rewards_are_added_up_and_none_beyond_the_end_of_an_episode(ruin):
     fill(memory, 40, {20: ruin})
     batch = memory.sample(4_000)
     rows = batch.observations["row"][:, 0].numpy()
-    for row in (5, 18, 19, 20, 21):
+    for row in (5, 18, 19, 20, 21, 37, 38, 39):
         place = int(np.flatnonzero(rows == row)[0])
-        last = min(row + 2, 20) if row <= 20 else row + 2
+        last = min(row + 2, 20 if row <= 20 else 39)  # nothing has come after step 39 yet
         steps = last - row + 1
         assert batch.rewards[place, 0] == pytest.approx(sum(GAMMA**i * (row + i) for i in range(steps)))
         assert batch.next_observations["row"][place, 0] == last + 1
         assert batch.discounts[place, 0] == pytest.approx(GAMMA**steps)
         assert batch.dones[place, 0] == (ruin and last == 20)
-    assert rows.max() == 137, "the newest two transitions have no three rewards yet"
 
 
 def test_a_full_memory_forgets_the_oldest_and_never_joins_it_to_the_newest():
@@ -71,8 +70,20 @@ def test_a_full_memory_forgets_the_oldest_and_never_joins_it_to_the_newest():
     fill(memory, 25)
     batch = memory.sample(2_000)
     rows = batch.observations["row"][:, 0].numpy()
-    assert set(rows[rows < 100]) == set(range(15, 23))
-    np.testing.assert_array_equal(batch.next_observations["row"][:, 0], rows + 3)
+    assert set(rows[rows < 100]) == set(range(15, 25))
+    newest = np.where(rows < 100, 25, 125)
+    np.testing.assert_array_equal(batch.next_observations["row"][:, 0], np.minimum(rows + 3, newest))
+
+
+@pytest.mark.parametrize("steps", [1, 3, 9])
+def test_more_steps_than_are_held_are_as_many_as_there_are(steps):
+    memory = replay(4, n_step=5)
+    fill(memory, steps)
+    batch = memory.sample(500)
+    rows = batch.observations["row"][:, 0].numpy()
+    assert set(rows[rows < 100]) == set(range(max(0, steps - 4), steps))
+    np.testing.assert_array_equal(batch.next_observations["row"][:, 0], np.where(rows < 100, steps, 100 + steps))
+    np.testing.assert_allclose(batch.discounts[:, 0], GAMMA ** (steps - rows % 100), rtol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [7, 40, 95])

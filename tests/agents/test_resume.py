@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,18 +17,22 @@ import pytest
 import torch
 from stable_baselines3.common.logger import Logger
 
-from agents import ALGOS, LEVEL
+from agents import ALGOS, LEVEL, resume
 from agents.algos.all_q import AllQ
 from agents.bundle import Bundle
 from agents.callbacks import Watch
+from agents.config import CurriculumConfig, ExtractorConfig, WarmConfig
 from agents.resume import FILE
 from agents.sb3_env import AccountsVecEnv
 from agents.train import train
 from agents.weights import Weights
 from configs.errors import UserError
-from data.dataset import Dataset
+from data.dataset import Dataset, load_dataset
+from data.splits import SplitConfig
+from encoders.checkpoint import Checkpoint
 from envs.config import EnvConfig
-from tests.agents.small import AGENT, ENV, WINDOW
+from envs.episodes import EpisodeConfig
+from tests.agents.small import AGENT, DATA, ENV, WINDOW
 
 LONG = replace(AGENT, steps=480, validations=3, save_every=0.0)
 
@@ -46,7 +51,8 @@ def env_of(algo: str) -> EnvConfig:
     return ENV if LEVEL in ALGOS[algo].chooses else replace(ENV, action="weights")
 
 
-def trained(dataset: Dataset, algo: str, folder: Path, **more) -> tuple[Bundle, Weights]:
+def trained(dataset: Dataset, algo: str, folder: Path, env: EnvConfig | None = None, seen: Checkpoint | None = None,
+            **more) -> tuple[Bundle, Weights]:
     """The bundle, and the weights after the last step, which are not always the best ones."""
     last: Weights = {}
     def note(self) -> None:
@@ -56,8 +62,8 @@ def trained(dataset: Dataset, algo: str, folder: Path, **more) -> tuple[Bundle, 
     ended = Watch._on_training_end
     Watch._on_training_end = note
     try:
-        bundle = train(dataset, env_of(algo), replace(LONG, **more), algo, WINDOW, folder=folder, progress=False,
-                       seed=3)
+        bundle = train(dataset, env or env_of(algo), replace(LONG, **more), algo, WINDOW, seen, folder=folder,
+                       progress=False, seed=3)
     finally:
         Watch._on_training_end = ended
     return bundle, last
@@ -90,19 +96,44 @@ def kill_after(monkeypatch, steps: int) -> None:
 @pytest.mark.parametrize("algo", ALGOS)
 def test_killed_at_two_moments_it_ends_with_the_same_weights(algo, simulated, tmp_path, monkeypatch):
     """Eleven algorithms, two random moments each."""
-    whole, last = trained(simulated, algo, tmp_path / "whole")
     moments = random.Random(algo)
     steps = LONG.steps // (LONG.all_q.batch if algo == "all_q" else LONG.accounts)
-    for _ in range(2):
+    assert_goes_on(simulated, algo, tmp_path, monkeypatch, [moments.randrange(2, steps // 2) for _ in range(2)])
+
+
+SHORT = replace(ENV, episode=20)
+LEARNS_ON = ExtractorConfig(finetune=True, unfreeze=0.4)
+
+
+@pytest.mark.parametrize(("algo", "env", "encoder", "more"), [
+    ("ppo", replace(SHORT, episodes=EpisodeConfig(band_bars=24)), None,
+     {"curriculum": CurriculumConfig((0.3, 0.6, 1.0), costs=0.0, until=0.8)}),
+    ("ppo", SHORT, "lstm", {"warm": WarmConfig("signal", updates=20, batch=32, fade=1.0)}),
+    ("ppo", SHORT, "lstm", {"extractor": LEARNS_ON}),
+    ("ppo", replace(SHORT, episodes=EpisodeConfig("sequential", cost_scale=(0.5, 2.0))), None, {}),
+    ("dqn", SHORT, "lstm", {"extractor": LEARNS_ON, "dqn": replace(LONG.dqn, n_step=3, dueling=True)}),
+    ("sac", replace(SHORT, action="weights"), "lstm", {"extractor": LEARNS_ON}),
+], ids=["curriculum", "warm", "unfrozen", "sequential", "dueling", "soft"])
+def test_killed_with_what_changes_in_the_midst_of_a_training(algo, env, encoder, more, simulated, encoder_of, tmp_path,
+                                                             monkeypatch):
+    """The first death comes before half of the training, the second after stages, costs, leash and encoder moved."""
+    seen = encoder_of(encoder) if encoder else None
+    assert_goes_on(simulated, algo, tmp_path, monkeypatch, (23, 17), env=env, seen=seen, **more)
+
+
+def assert_goes_on(dataset: Dataset, algo: str, folder: Path, monkeypatch, moments: Sequence[int], **settings) -> None:
+    """Killed after so many steps of all accounts, and so many more, it ends as if nothing had been."""
+    whole, last = trained(dataset, algo, folder / "whole", **settings)
+    for moment in moments:
         with monkeypatch.context() as patched:
-            kill_after(patched, moments.randrange(2, steps // 2))
+            kill_after(patched, moment)
             with pytest.raises(Killed):
-                trained(simulated, algo, tmp_path / "killed")
-        assert (tmp_path / "killed" / "training" / FILE).exists()
-    again, last_again = trained(simulated, algo, tmp_path / "killed")
+                trained(dataset, algo, folder / "killed", **settings)
+        assert (folder / "killed" / "training" / FILE).exists()
+    again, last_again = trained(dataset, algo, folder / "killed", **settings)
     assert_same(last, last_again)
     assert_same(whole.weights, again.weights)
-    assert not (tmp_path / "killed" / "training" / FILE).exists(), "a training that has ended leaves nothing to go on"
+    assert not (folder / "killed" / "training" / FILE).exists(), "a training that has ended leaves nothing to go on"
 
 
 def test_it_goes_on_and_does_not_begin_anew(simulated, tmp_path, monkeypatch):
@@ -126,6 +157,33 @@ def test_other_settings_begin_anew(simulated, tmp_path, monkeypatch):
     other, _ = trained(simulated, "ppo", tmp_path / "killed", gamma=0.5)
     whole, _ = trained(simulated, "ppo", tmp_path / "whole", gamma=0.5)
     assert_same(other.weights, whole.weights)
+
+
+def begun(dataset: Dataset, folder: Path, monkeypatch, **more) -> bool:
+    """Whether a training that is killed at once had been begun before, and was gone on from."""
+    found = []
+    load = resume.load
+    with monkeypatch.context() as patched:
+        patched.setattr(resume, "load", lambda *given: found.append(load(*given)) or found[-1])
+        kill_after(patched, 20)
+        with pytest.raises(Killed):
+            trained(dataset, "ppo", folder, **more)
+    return found == [True]
+
+
+def test_rows_that_chose_are_never_judged_by(tmp_path, monkeypatch):
+    """The market and the training rows are the same to the bit; what was best on validation rows is not."""
+    first, second = (load_dataset(replace(DATA, split=SplitConfig(valid=valid, test=0.4 - valid, embargo=4)))
+                     for valid in (0.25, 0.15))
+    assert (first.split.train, first.market.fingerprint) == (second.split.train, second.market.fingerprint)
+    assert not begun(first, tmp_path, monkeypatch)
+    assert not begun(second, tmp_path, monkeypatch)
+    assert begun(second, tmp_path, monkeypatch)
+
+
+def test_how_often_it_is_saved_changes_no_number(simulated, tmp_path, monkeypatch):
+    assert not begun(simulated, tmp_path, monkeypatch)
+    assert begun(simulated, tmp_path, monkeypatch, save_every=600.0)
 
 
 def test_a_state_that_is_not_whole_is_refused_by_name(simulated, tmp_path, monkeypatch):

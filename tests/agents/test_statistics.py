@@ -188,6 +188,19 @@ def test_the_report_orders_compares_and_speaks_plainly(tracks):
     assert "95%" in report.about
 
 
+def test_the_mean_over_seeds_lies_in_the_interval_that_stands_beside_it():
+    """Both are of log growth: a mean of total returns may lie above all that the interval holds."""
+    doubled = np.full(400, 2 ** (1 / 400) - 1)
+    halved = np.full(400, 0.5 ** (1 / 400) - 1)
+    pair = [replace(track(name, "rl", returns), team="ppo + none", seed=seed)
+            for seed, (name, returns) in enumerate([("up", doubled), ("down", halved)])]
+    report = compare(pair, QUICK)
+    [line] = report.teams.to_dict("records")
+    assert line["total_return"] == pytest.approx(0.0, abs=1e-9)  # not (1.0 - 0.5) / 2
+    assert line["total_return_low"] <= line["total_return"] <= line["total_return_high"]
+    assert "nterquartile" not in report.markdown(), "of two seeds nothing is left out"
+
+
 def test_without_an_ensemble_there_is_nothing_to_subtract(tracks, tmp_path):
     report = compare([tracks[0], tracks[4]], QUICK)
     assert report.differences.empty

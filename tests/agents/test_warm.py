@@ -16,6 +16,7 @@ from agents.sight import Sight
 from agents.strategies.oracle import solve
 from agents.train import train
 from agents.warm import Leash, action_of, clone, somewhere, teacher_of
+from agents.watch.validation import Validation
 from configs.errors import UserError
 from data.dataset import DataConfig, load_dataset
 from data.simulator.known import KnownConfig, make_known
@@ -67,8 +68,6 @@ def test_continuous_weights_are_cloned_too(reverting):
 def test_an_action_is_the_nearest_level_and_several_assets_share_the_account():
     assert action_of(np.array([[-0.7], [0.1], [0.6]]), TEN_BPS).tolist() == [0, 1, 2]
     assert action_of(np.array([[0.25, -0.25, 0.0, 0.1]]), TEN_BPS).tolist() == [[2, 0, 1, 1]]
-    with pytest.raises(UserError, match="does not choose them"):
-        action_of(np.zeros((1, 1)), replace(TEN_BPS, action="steps"))
 
 
 def test_positions_in_hand_stay_within_the_gross_limit():
@@ -105,11 +104,19 @@ def test_the_leash_takes_the_divergence_off_the_rewards(reverting, monkeypatch):
     np.testing.assert_allclose(buffer.rewards, before["rewards"] - 0.5 * 0.6 * divergence, atol=1e-5)
 
 
-def test_a_policy_that_has_not_moved_is_held_by_nothing(reverting):
+def test_a_policy_that_has_not_moved_is_held_by_nothing(reverting, monkeypatch):
     model = made(reverting)
     leash = Leash(model.policy, WarmConfig("signal", kl=10.0, fade=1.0), steps=10**6)
+    found = []
+    takes = Leash._on_rollout_end
+
+    def watched(self) -> None:
+        takes(self)
+        found.append(self.logger.name_to_value["train/divergence"])  # which the end of the rollout clears
+
+    monkeypatch.setattr(Leash, "_on_rollout_end", watched)
     model.learn(8 * 16, callback=leash)
-    assert abs(float(model.logger.name_to_value.get("train/divergence", 0.0))) < 1e-5
+    assert found == [pytest.approx(0.0, abs=1e-5)]
 
 
 def test_teachers_come_from_the_training_rows(simulated, encoder_of):
@@ -121,7 +128,27 @@ def test_teachers_come_from_the_training_rows(simulated, encoder_of):
     for teacher in (signal, known):
         assert len(np.unique(teacher.predict(seen)[0])) > 1
     later = slice(simulated.split.train.stop, None)
-    assert (known.weights[later] == 0).all(), "foresight of later rows would be a leak"
+    assert (known.zone[later] == 0).all(), "foresight of later rows would be a leak"
+
+
+def test_foresight_keeps_what_is_not_worth_an_order_and_so_does_its_clone():
+    data = load_dataset(DataConfig(source="known", known=KnownConfig("ou_real", bars=20_000), window=1))
+    traded, apart = {}, {}
+    for cost in (0.0, 10.0):
+        env = replace(TEN_BPS, costs=CostConfig.flat_fee(cost))
+        teacher = teacher_of("foresight", data, env, 1, Sight(), "cpu", None)
+        seen = somewhere(Engine(data.market, TEN_BPS, 2_000, 1, data.split.train), np.random.default_rng(0))
+        short, flat, long = (teacher.predict({**seen, "account": np.full_like(seen["account"], held)})[0]
+                             for held in (-1, 0, 1))
+        assert (short <= flat).all()
+        assert (flat <= long).all()
+        apart[cost] = float((action_of(short, env) != action_of(long, env)).mean())
+        model = made(data)
+        clone(model, teacher, WarmConfig("foresight", updates=300, batch=512, lr=3e-3))
+        traded[cost] = Validation(data.market, TEN_BPS, 1, data.split.valid).run(model.policy).metrics.turnover
+    assert apart[0.0] == 0
+    assert apart[10.0] > 0.1
+    assert traded[10.0] < 0.5 * traded[0.0]
 
 
 def test_a_whole_training_begins_warm_and_comes_back(simulated, encoder_of, tmp_path):
@@ -137,5 +164,7 @@ def test_what_cannot_be_cloned_is_refused(simulated):
     for algo in ("dqn", "recurrent_ppo"):
         with pytest.raises(UserError, match="cannot begin as a clone"):
             train(simulated, ENV, agent, algo, WINDOW, progress=False)
-    with pytest.raises(UserError, match="choose one with --encoder"):
+    with pytest.raises(UserError, match="choose an encoder with --encoder"):
         train(simulated, ENV, replace(AGENT, warm=WarmConfig("signal")), "ppo", WINDOW, progress=False)
+    with pytest.raises(UserError, match="does not choose them"):
+        train(simulated, replace(ENV, action="steps"), agent, "ppo", WINDOW, progress=False)

@@ -147,10 +147,48 @@ def test_the_line_is_the_same_on_a_terminal_without_unicode(encoding, monkeypatc
     (["--agent.account", "weights"], ("unknown agent.account number 'weights'", "did you mean 'weight'?")),
     (["--net.heads", "5"], ("multiple of 2 x heads = 10", "--net.heads")),
     (["--config", "nowhere.yaml"], ("no such config file: nowhere.yaml",)),
+    (["--algo", "all_q", "--env.risk.stop_loss", "0.05"], ("cannot teach all here (stops)", "another --algo")),
+    (["--algo", "all_q", "--env.latency", "1"], ("(env.latency)",)),
+    (["--algo", "all_q", "--env.action", "steps"], ("(env.action other than levels)",)),
+    (["--encoder", "none", "--agent.warm.teacher", "signal"], ("agent.warm.teacher signal", "--encoder", "foresight")),
+    (["--env.action", "steps", "--agent.warm.teacher", "foresight"], ("a teacher names weights", "'steps'")),
+    (["--algo", "dqn", "--agent.extractor.shared", "True"], ("dqn has no network", "td3 or tqc")),
+    (["--algo", "recurrent_ppo", "--agent.extractor.shared", "True"], ("recurrent_ppo has no network",)),
+    (["--algo", "all_q", "--agent.curriculum.costs", "0"], ("agent.curriculum", "all_q steps none")),
+    (["--algo", "all_q", "--agent.all_q.fees", "5"], ("agent.all_q.fees 5", "env.episodes.cost_scale", "0.5 2.0")),
+    (["--algo", "maskable_ppo", "--agent.ppo.compile", "True"], ("agent.ppo.compile is for ppo alone",)),
+    (["--algo", "recurrent_ppo", "--agent.ppo.compile", "True"], ("agent.ppo.compile is for ppo alone",)),
+    (["--env.episodes.band", "0", "0.5", "--agent.curriculum.volatility", "0.5", "1"], ("env.episodes.band out",)),
+    (["--agent.ppo.gae_lambda", "7"], ("agent.ppo.gae_lambda", "from 0 to 1", "7.0")),
+    (["--agent.ppo.ent_coef", "nan"], ("agent.ppo.ent_coef", "finite", "nan")),
+    (["--agent.ppo.clip_range", "nan"], ("clip_range > 0", "nan")),
+    (["--agent.a2c.gae_lambda", "-3"], ("agent.a2c.gae_lambda", "-3.0")),
+    (["--agent.a2c.ent_coef", "-1"], ("agent.a2c.ent_coef", "-1.0")),
+    (["--agent.trpo.gae_lambda", "nan"], ("agent.trpo.gae_lambda", "nan")),
+    (["--agent.trpo.target_kl", "nan"], ("target_kl > 0", "nan")),
+    (["--agent.dqn.learning_starts", "-4"], ("learning_starts", "at least 0", "-4")),
+    (["--agent.actor_critic.learning_starts", "-4"], ("learning_starts", "-4")),
+    (["--agent.actor_critic.noise", "nan"], ("noise and entropy >= 0", "nan")),
+    (["--agent.save_every", "-5"], ("agent.save_every", "at least 0", "-5")),
+    (["--agent.save_every", "nan"], ("agent.save_every", "nan")),
+    (["--agent.lr", "inf"], ("lr > 0", "inf")),
+    (["--agent.warm.kl", "nan"], ("agent.warm", "nan")),
 ])
 def test_a_slip_in_an_experiment_stops_before_any_work(argv, said):
     message = complaint(load_experiment, argv)
     assert [part for part in said if part not in message] == []
+
+
+@pytest.mark.parametrize("argv", [
+    ["--encoder", "none", "--agent.warm.teacher", "signal", "--agent.extractor.ensemble", "True"],  # its forecast
+    ["--encoder", "none", "--agent.warm.teacher", "foresight"],
+    ["--algo", "all_q", "--agent.all_q.fees", "5", "--env.episodes.cost_scale", "0.5", "2"],
+    ["--agent.curriculum.volatility", "0.5", "1", "--env.episodes.band_bars", "24"],
+    ["--algo", "td3", "--agent.extractor.shared", "True"],
+    ["--agent.save_every", "0"],
+])
+def test_what_looks_like_a_slip_and_is_none(argv):
+    load_experiment(argv)
 
 
 @pytest.mark.parametrize(("text", "said"), [

@@ -51,6 +51,19 @@ def test_rows_are_the_decisions_and_none_is_taken_across_the_end_of_a_span():
     assert found.following.tolist() == list(range(11, 30))
 
 
+def test_rows_are_what_is_shown_where_the_view_is_late():
+    market, late = random_market(60), replace(CONFIG, observation_delay=3)
+    found, prompt = (outcomes(market, config, WINDOW, slice(10, 30)) for config in (late, CONFIG))
+    assert found.rows.tolist() == list(range(7, 26))
+    assert found.following.tolist() == list(range(8, 27))
+    np.testing.assert_array_equal(found.reward, prompt.reward)
+    engine = Engine(market, late, 1, WINDOW, slice(10, 30))
+    engine.reset()
+    assert engine.shown[0] == found.rows[0]
+    engine.step(np.zeros((1, 1)))
+    assert engine.shown[0] == found.following[0]
+
+
 def test_it_does_not_matter_how_many_accounts_are_placed_at_once(monkeypatch):
     market = random_market(60)
     whole = outcomes(market, CONFIG, WINDOW, slice(None), (0.5, 2.0))
@@ -78,10 +91,13 @@ def test_ruin_is_told():
     ({"latency": 1}, "env.latency"),
     ({"action": "weights"}, "env.action"),
     ({"risk": RiskConfig(stop_loss=0.1)}, "stops"),
+    ({"risk": RiskConfig(max_weight=0.5)}, "sizing"),
     ({"reward": RewardConfig(log_growth=0.0, sharpe=1.0)}, "env.reward.sharpe"),
+    ({"reward": RewardConfig(turnover=0.01)}, "env.reward.turnover"),
+    ({"reward": RewardConfig(mean_variance=1.0, drawdown=1.0)}, "env.reward.drawdown and env.reward.mean_variance"),
     ({"costs": CostConfig(tiers=((0.0, 10.0, 5.0),))}, "fee tiers"),
 ])
-def test_what_depends_on_the_past_is_refused(change, reason):
+def test_what_one_bar_cannot_tell_is_refused(change, reason):
     with pytest.raises(UserError, match=reason):
         outcomes(random_market(60), replace(CONFIG, **change), WINDOW, slice(None))
 

@@ -1,0 +1,93 @@
+"""Pieces of work that do not know of each other, side by side in processes; each that is done is kept on disk.
+
+A tournament that was stopped goes on where it stood: what has left its file is not done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from agents.device import pick_device
+from agents.experiment import ExperimentConfig, load_experiment
+from configs.errors import UserError
+from configs.loader import flags
+from configs.process import prepare
+from configs.run import plain
+from data.durable import write_durably
+
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+
+
+def experiment_of(setting: Mapping[str, Any], instead: Mapping[str, str], passed_on: Sequence[str]) -> ExperimentConfig:
+    """What a cell is trained with: its setting, and over it the flags of train_agent.py that are passed on to all.
+
+    Those in `instead` are what a cell is named for, and refused; each with the flag that may have been meant.
+    """
+    for word in passed_on:
+        name = word.removeprefix("--").split("=")[0].replace("-", "_")
+        if word.startswith("--") and name in instead:
+            hint = f"did you mean {instead[name]}?" if instead[name] else "leave it out"
+            raise UserError(f"--{name} would make every run another than it is called: {hint}")
+    config = load_experiment((*flags({**setting, "progress": False}), *passed_on))
+    return replace(config, device=pick_device(config.device))
+
+
+def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], folder: Path, jobs: int
+                 ) -> Iterator[tuple[str, Found]]:
+    """Every cell's name with what `work` made of it, as they come: those on disk first, then in order of being done.
+
+    `work` is a function of a module (processes look it up by name) and answers with a flat dataclass that JSON can
+    hold. A file carries a digest of what the cell was given and of what was measured: other settings are other cells. A
+    cell that fails stops the others from being begun, and says which one it was.
+    """
+    if jobs < 1:
+        raise UserError(f"jobs must be at least 1, found {jobs}")
+    answer = get_type_hints(work)["return"]
+    paths = {name: folder / f"{name}-{digest_of(work, given)}.json" for name, given in cells.items()}
+    missing = [name for name, path in paths.items() if not path.exists()]
+    for name, path in paths.items():
+        if name not in missing:
+            yield name, answer(**json.loads(path.read_text()))
+    if not missing:
+        return
+    with ProcessPoolExecutor(min(jobs, len(missing)), get_context("spawn"), prepare) as pool:
+        running: dict[Future[Found], str] = {}
+        waiting = iter(missing)
+        try:
+            while True:
+                while len(running) < jobs and (name := next(waiting, "")):
+                    running[pool.submit(done, work, cells[name], paths[name])] = name
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(future)
+                    yield name, future.result()
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+        except BrokenProcessPool:
+            raise UserError(f"{name}, or one beside it, was killed (out of memory?); the same command goes on from "
+                            "what is done") from None
+        except Exception as error:
+            error.add_note(name)
+            raise
+
+
+def digest_of(work: Callable[[Given], Found], given: Given) -> str:
+    measured = work.__module__, work.__qualname__, [field.name for field in fields(get_type_hints(work)["return"])]
+    return hashlib.sha256(repr((measured, given)).encode()).hexdigest()[:8]
+
+
+def done(work: Callable[[Given], Found], given: Given, path: Path) -> Found:
+    """In the process of a cell: its result, once it is on disk."""
+    found = work(given)
+    write_durably(path, (json.dumps(plain(found), indent=2) + "\n").encode())
+    return found
