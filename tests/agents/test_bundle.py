@@ -274,7 +274,7 @@ class NoGood(Validation):
 
 @pytest.mark.parametrize(("action", "levels"), [("levels", (-1, 0, 1)), ("levels", (-1, 1)), ("steps", (0, 1)),
                                                 ("weights", (0, 1))])
-def test_an_agent_that_never_beat_cash_stays_out_unless_told_otherwise(action, levels, simulated, tmp_path, monkeypatch):
+def test_an_agent_that_never_beat_cash_stays_out(action, levels, simulated, tmp_path, monkeypatch):
     monkeypatch.setattr("agents.train.Validation", NoGood)
     env = replace(ENV, action=action, levels=levels)
     for stay_out in (True, False):
