@@ -27,7 +27,7 @@ CONFIG = replace(DATA, simulator=SimulatorConfig(bars=1_000, edge=0.9))
 RAW = load_raw(CONFIG)
 SPLIT = build(RAW, CONFIG).split
 LATE = len(RAW.bars["BTC"]) - 3
-AGENT = replace(AGENT, lr=0.03, validations=1)
+AGENT = replace(AGENT, lr=0.03, validations=1, steps=1_280)
 
 
 def learnt(data: Dataset, teach: slice | None = None, choose: slice | None = None) -> Iterator[Output]:
