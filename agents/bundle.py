@@ -140,7 +140,8 @@ def spans_of(split: Split) -> dict[str, list[int]]:
 
 
 def places_in(run: Path) -> list[Path]:
-    """Folders of a run's bundles: one, or one of each of its seeds; of a run without any, where one would have been.
+    """Folders of a run's bundles: one, or one of each of its seeds; of a run without any, where one would have been. Of
+    one seed's folder within a run: its own.
 
     A folder may hold what an earlier run of its name left there: the run's settings say which seeds are its own.
     """
@@ -152,11 +153,14 @@ def places_in(run: Path) -> list[Path]:
     return [place for place in places if (place / SETTINGS).exists()] or places[:1]
 
 
+def run_of(folder: Path) -> Path:
+    """The run that a folder is, or belongs to as one of its seeds."""
+    return folder.parent if not (folder / CONFIG).exists() and (folder.parent / CONFIG).exists() else folder
+
+
 def place_of(folder: Path) -> tuple[Path, Path]:
     """Where the bundle of a run, or of one seed of it, lies; and the run's folder."""
-    if not (folder / CONFIG).exists() and (folder.parent / CONFIG).exists():
-        return folder / "bundle", folder.parent
     places = places_in(folder)
     if len(places) > 1:
         raise UserError(f"{folder} holds {len(places)} agents: name one of them, such as {places[0].parent}")
-    return places[0], folder
+    return places[0], run_of(folder)

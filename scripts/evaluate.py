@@ -34,18 +34,18 @@ def main() -> None:
         raise UserError("name at least one run: python scripts/evaluate.py runs/ppo-transformer-seed0")
 
     from agents.arena.tournament import head_to_head
-    from agents.bundle import Bundle, places_in
+    from agents.bundle import CONFIG, Bundle, places_in, run_of
     from agents.device import pick_device
     from agents.experiment import ExperimentConfig, ensemble_of
     from data.dataset import load_dataset
 
     bundles = [Bundle.load(place) for folder in arguments.runs for place in places_in(folder)]
-    for folder in arguments.runs:
+    runs = [run_of(folder) for folder in arguments.runs]
+    for folder in dict.fromkeys(runs):
         if not (folder / "table.json").exists():
             print(f"{folder} was stopped before its end: its agent is the best up to there")
     # the encoders it was trained with lie beside the run, wherever this is started
-    config = replace(parse(ExperimentConfig, [], read_yaml(arguments.runs[0] / "config.yaml")),
-                     runs=arguments.runs[0].parent)
+    config = replace(parse(ExperimentConfig, [], read_yaml(runs[0] / CONFIG)), runs=runs[0].parent)
     device = pick_device(arguments.device)
     dataset = load_dataset(config.data, config.cache / "features")
     ensemble, forecasts = ensemble_of(config, dataset, device)

@@ -450,6 +450,9 @@ def test_several_seeds_stand_in_one_table(tmp_path):
     assert {path.name for path in folder.glob("seed*")} == {"seed0", "seed1"}
     again = command("evaluate", folder, "--out", tmp_path / "out")
     assert "ppo + none, 2 seeds" in again.out
+    alone = command("evaluate", folder / "seed1", "--out", tmp_path / "alone")
+    assert "| ppo + none" in alone.out, alone.err
+    assert "2 seeds" not in alone.out
     for script, written in (("replay", "replay.html"), ("diagnose", "diagnosis/report.md")):
         refused(command(script, folder), "holds 2 agents: name one of them", "seed0")
         ended = command(script, folder / "seed1", "--device", "cpu")

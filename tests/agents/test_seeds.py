@@ -91,6 +91,7 @@ def test_one_of_several_seeds_is_named(two):
         leave(two.folder / f"seed{seed}" / "bundle")
     with pytest.raises(UserError, match=r"holds 2 agents: name one of them, such as .*two/seed0"):
         place_of(two.folder)
+    assert places_in(two.folder / "seed1") == [two.folder / "seed1" / "bundle"]
     assert place_of(two.folder / "seed1") == (two.folder / "seed1" / "bundle", two.folder)
     Run(two.folder, replace(two, seeds=1), 0)
     assert place_of(two.folder) == (two.folder / "bundle", two.folder)
