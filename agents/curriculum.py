@@ -20,7 +20,7 @@ class Curriculum(BaseCallback):
         self._now: tuple[float, float] | None = None
 
     def _on_training_start(self) -> None:
-        self._apply()
+        self._on_rollout_start()
         if self.band and not self.num_timesteps:
             # SB3 has begun the first episodes already, anywhere
             self.model._last_obs = self.training_env.reset()  # type: ignore[assignment]
@@ -29,9 +29,6 @@ class Curriculum(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
-        self._apply()
-
-    def _apply(self) -> None:
         assert isinstance(self.training_env, AccountsVecEnv)
         engine = self.training_env.engine
         progress = min(self.num_timesteps / self.steps, 1.0)

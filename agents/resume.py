@@ -81,7 +81,6 @@ def save(path: Path, digest: str, model: BaseAlgorithm, watch: Watch) -> None:
         "watch": {name: getattr(watch, name) for name in NOTED},
         "numpy": listed(numpy_state), "python": random.getstate(),
         "actions": model.action_space.np_random.bit_generator.state,
-        "memory": [memory.pos, memory.full] if memory else [],
     }
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_durably(path, safetensors.numpy.save(whole, metadata={"facts": json.dumps(plain(facts))}))
@@ -129,7 +128,6 @@ def put_back(model: BaseAlgorithm, watch: Watch, parts: dict[str, Arrays], facts
         setattr(model, name, value)
     if (memory := memory_of(model)) is not None:
         memory.set_state(parts["memory"])
-        memory.pos, memory.full = facts["memory"]
     torch.set_rng_state(torch.from_numpy(parts["random"]["torch"]))
     if "cuda" in parts["random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(torch.from_numpy(parts["random"]["cuda"]))

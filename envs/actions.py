@@ -20,7 +20,6 @@ SLACK = 1e-6  # float32 actions at the border
 
 class Actions(Protocol):
     space: spaces.Space
-
     out: np.ndarray | None  # (N,) action of an account in cash that stays there; None where none does
 
     def write(self, action: np.ndarray, target: np.ndarray, weights: Weights) -> None:

@@ -58,9 +58,9 @@ class Lean(Collecting):
 class LeanPPO(Lean, PPO):
     """SB3's PPO with neither `target_kl` nor `clip_range_vf`.
 
-    With `compile` torch compiles the loss of a minibatch where the policy is on a GPU, as CUDA graphs; on a CPU, where
-    that took half a minute and saved a twentieth, it is left as it is. Off unless asked for: whether it pays hangs on
-    the network and on the card.
+    With `compile` torch compiles the loss of a minibatch where the policy is on a GPU, as CUDA graphs; on a CPU it is
+    left as it is. Off unless asked for: whether it pays hangs on the network and on the card
+    (`benchmark.py --parts gpu`).
     """
 
     def __init__(self, *args: Any, compile: bool = False, **kwargs: Any) -> None:

@@ -67,10 +67,9 @@ class RowReplay(DictReplayBuffer):
         self.full = self.full or after == 0
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """All that it holds, its place in the ring aside."""
         places = [(slot, b) for slot, (over, *_) in self.ends.items() for b in over]
         rows, accounts = ([end[part] for end in self.ends.values()] for part in (1, 2))
-        return {**{name: getattr(self, name) for name in self.ARRAYS},
+        return {**{name: getattr(self, name) for name in self.ARRAYS}, "place": np.array([self.pos, self.full]),
                 "end_places": np.array(places, np.int64).reshape(-1, 2),
                 "end_rows": np.concatenate([np.zeros(0, np.int32), *rows]),
                 "end_accounts": np.concatenate([np.zeros((0, len(self.seen)), np.float32), *accounts])}
@@ -78,6 +77,7 @@ class RowReplay(DictReplayBuffer):
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         for name in self.ARRAYS:
             getattr(self, name)[:] = state[name]
+        self.pos, self.full = int(state["place"][0]), bool(state["place"][1])
         slots, accounts = state["end_places"].T
         self.ends = {int(slot): (accounts[slots == slot], state["end_rows"][slots == slot],
                                  state["end_accounts"][slots == slot]) for slot in dict.fromkeys(slots)}

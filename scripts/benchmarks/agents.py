@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.own_ppo import WAYS, beside_sb3
 from benchmarks.timing import BARS, WINDOW, Work, show, side_by_side, walk_market
 
 ALGOS = ("ppo", "a2c", "dqn")
@@ -65,3 +66,4 @@ def agents_part(rounds: int, threads: int) -> None:
             "1,024 accounts, rows, the small preset": learn(
                 ours(algo, market, env, WINDOW, slice(0, BARS), ACCOUNTS), many),
         }, min(rounds, 3)))
+    beside_sb3("small", "cpu", WAYS[:2], rounds)

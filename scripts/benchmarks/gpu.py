@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from benchmarks.gpu_agents import agents_on
+from benchmarks.own_ppo import WAYS, beside_sb3
 from benchmarks.timing import WINDOW
 
 FEATURES, BATCH, STEPS = 77, 1024, 10
@@ -22,7 +22,7 @@ def gpu_part(rounds: int, threads: int) -> None:
         return
     encoders_on_gpu(rounds)
     torch.set_num_threads(threads)
-    agents_on("cuda", min(rounds, 3))
+    beside_sb3("full", "cuda", WAYS, min(rounds, 3))
 
 
 def encoders_on_gpu(rounds: int) -> None:

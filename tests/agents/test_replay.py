@@ -100,7 +100,6 @@ def test_the_last_state_of_an_episode_is_not_the_first_of_the_next(steps):
                    [{"TimeLimit.truncated": True} if step == 4 else {}, {}])
     again = replay(30)
     again.set_state(memory.get_state())
-    again.pos, again.full = memory.pos, memory.full
     for held in (memory, again):
         batch = held.sample(3_000)
         rows, after = (part["row"][:, 0].numpy() for part in (batch.observations, batch.next_observations))

@@ -1,4 +1,4 @@
-"""PPO's full preset, its networks on a GPU and its accounts beside them: frames in a second, and what they go on."""
+"""SB3's own PPO beside ours, the same but for what is not arithmetic: frames in a second, and what they go on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ WAYS = ("SB3's own PPO, the same network and accounts", "ours", "ours, compiled"
 ROLLOUTS = 4  # of a round
 
 
-def ppo_of(way: str, device: str, accounts: int = 0) -> Any:
-    """The full preset of PPO, 4,096 accounts unless another number is given."""
+def ppo_of(way: str, size: str, device: str) -> Any:
+    """A preset of PPO on its accounts."""
     from stable_baselines3 import PPO
 
     from agents.algos.recipe import Task, network_of, recipe_of
@@ -26,8 +26,8 @@ def ppo_of(way: str, device: str, accounts: int = 0) -> Any:
     from envs.config import EnvConfig
 
     market, env = walk_market(), EnvConfig()
-    agent = parse(AgentConfig, [], preset("agent", "ppo.full"))
-    task = Task(agent, env, accounts or agent.accounts, market.assets)
+    agent = parse(AgentConfig, [], preset("agent", f"ppo.{size}"))
+    task = Task(agent, env, agent.accounts, market.assets)
     side = AccountsVecEnv(market, env, task.accounts, WINDOW, slice(0, BARS), agent.reward_scale)
     recipe, table = recipe_of("ppo", task), publish(make_table(market, None, np.arange(WINDOW, BARS)))
     network, settings = network_of(recipe, task, table), {**recipe.settings, "compile": way == WAYS[2]}
@@ -38,8 +38,8 @@ def ppo_of(way: str, device: str, accounts: int = 0) -> Any:
                  policy_kwargs=network, **settings)
 
 
-def agents_on(device: str, rounds: int, accounts: int = 0) -> None:
-    models = {way: ppo_of(way, device, accounts) for way in WAYS}
+def beside_sb3(size: str, device: str, ways: tuple[str, ...], rounds: int) -> None:
+    models = {way: ppo_of(way, size, device) for way in ways}
 
     def learn(model) -> Work:
         def work() -> int:
@@ -50,7 +50,7 @@ def agents_on(device: str, rounds: int, accounts: int = 0) -> None:
         return work
 
     model = models[WAYS[1]]
-    show(f"PPO's full preset, {model.n_envs:,} accounts, frames with rollouts and updates, networks on {device}",
+    show(f"PPO's {size} preset, {model.n_envs:,} accounts, frames with rollouts and updates, networks on {device}",
          side_by_side({way: learn(model) for way, model in models.items()}, rounds))
     shares = shares_of(model, learn(model), device)
     print("  of our time " + ", ".join(f"{share:.0%} {name}" for name, share in shares.items()), flush=True)
