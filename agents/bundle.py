@@ -107,9 +107,11 @@ class Bundle:
         })
 
     @classmethod
-    def load(cls, folder: Path) -> Bundle:
+    def load(cls, folder: Path | str) -> Bundle:
+        folder = Path(folder)
         if not (folder / SETTINGS).exists():
-            raise UserError(f"no bundle in {folder}: {SETTINGS} is missing; train one with scripts/train_agent.py")
+            reason = f"{SETTINGS} is missing" if folder.exists() else "there is no such folder"
+            raise UserError(f"no bundle in {folder}: {reason}; train one with scripts/train_agent.py")
         try:
             stored = json.loads((folder / SETTINGS).read_text())
             if (found := stored.get("format")) != FORMAT:
@@ -131,7 +133,8 @@ class Bundle:
                 stays_out=stored["stays_out"],
             )
         except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-            raise UserError(f"the bundle in {folder} is damaged: {' '.join(str(error).split())}") from None
+            reason = " ".join(str(error).split())
+            raise UserError(f"the bundle in {folder} is damaged ({reason}): train again or restore a copy") from None
 
 
 def spans_of(split: Split) -> dict[str, list[int]]:

@@ -26,8 +26,9 @@ class Watch(BaseCallback):
     """Validates `agent.validations` times, keeps the best weights on disk and in memory, logs, and shows a bar.
 
     Best is the highest mean growth less one standard error: among a dozen looks at a noisy span the mean alone would
-    choose a lucky gambler over a policy that has learnt to stay out. With `agent.patience` so many looks in a row that
-    find nothing better end the training.
+    choose a lucky gambler over a policy that has learnt to stay out. The first look shows where the training began:
+    what has been taught nothing yet is not chosen, however lucky it was, unless it is the clone of a teacher. With
+    `agent.patience` so many looks in a row that find nothing better end the training.
 
     It draws no random number and leaves the policy as it found it, so how often one looks changes nothing.
     """
@@ -93,8 +94,11 @@ class Watch(BaseCallback):
         look = self.validation.run(policy)
         growth = float(look.growths.mean())
         score = growth - float(look.growths.std()) / np.sqrt(len(look.growths))
+        first = not self.best_weights
+        if first and not self.agent.warm.teacher:
+            score = -np.inf
         self.worse += 1
-        if score > self.best_score:
+        if first or score > self.best_score:
             self.best_score, self.best_step, self.worse = score, self.num_timesteps, 0
             self.best_weights, self.best_numbers = portable(weights), look.numbers
             self.keep(self.best_weights)

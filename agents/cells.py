@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar, get_type_hints
 
 from agents.device import pick_device
@@ -59,7 +62,7 @@ def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], fol
             yield name, answer(**json.loads(path.read_text()))
     if not missing:
         return
-    with ProcessPoolExecutor(min(jobs, len(missing)), get_context("spawn"), prepare) as pool:
+    with ProcessPoolExecutor(min(jobs, len(missing)), get_context("spawn"), begin) as pool:
         running: dict[Future[Found], str] = {}
         waiting = iter(missing)
         try:
@@ -79,6 +82,19 @@ def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], fol
         except Exception as error:
             error.add_note(name)
             raise
+
+
+def begin() -> None:
+    """In the process of a cell, first of all: nobody waits for what it does once its parent was killed."""
+    prepare()
+    Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    wait_for([parent.sentinel])
+    os._exit(1)
 
 
 def digest_of(work: Callable[[Given], Found], given: Given) -> str:

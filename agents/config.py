@@ -25,12 +25,7 @@ TEACHERS = ("signal", "foresight")
 
 @dataclass(frozen=True)
 class ExtractorConfig:
-    """What the policy sees of the market, and whether it learns to see.
-
-    >>> ExtractorConfig(join="gated", beside=("lstm", "lstm"))
-    Traceback (most recent call last):
-    configs.errors.UserError: agent.extractor.beside names each encoder once, found lstm, lstm
-    """
+    """What the policy sees of the market, and whether it learns to see."""
 
     finetune: bool = False
     """train the chosen encoder on, end to end, instead of looking its frozen embeddings up"""

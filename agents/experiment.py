@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -42,7 +43,7 @@ class Choice:
     """The flags that decide which presets are read."""
 
     algo: str = "ppo"
-    """learns to trade: a name of agents.ALGOS, such as ppo, a2c, dqn, all_q or sac"""
+    """learns to trade: ppo, a2c, dqn, all_q, qrdqn, trpo, maskable_ppo, recurrent_ppo, sac, td3 or tqc"""
     encoder: str = "transformer"
     """what the agent sees through, a name of encoders.ENCODERS (docs/encoders.md); none: the features of the last
     bar"""
@@ -94,8 +95,8 @@ class ExperimentConfig(Choice):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.seed < 0 or self.seeds < 1 or self.jobs < 0:
-            raise UserError(f"seed and jobs must be at least 0 and seeds at least 1, found {self.seed}, {self.jobs}, "
-                            f"{self.seeds}")
+            raise UserError("--seed and --jobs must be at least 0 and --seeds at least 1, found --seed "
+                            f"{self.seed}, --jobs {self.jobs} and --seeds {self.seeds}")
         check_name("device", self.device, ("auto", "cpu", "cuda"))
         if LEVELS not in ALGOS[self.algo].chooses or self.env.action == "weights":  # how many assets the data will say
             check_actions(self.algo, self.env.action)
@@ -294,6 +295,9 @@ def sight_of(config: ExperimentConfig, dataset: Dataset, device: str, ensemble: 
     assert ensemble is not None
 
     def taught(part: Dataset, fold: int) -> tuple[Ensemble, dict[str, Forecast]]:
+        if config.progress:
+            print(f"the ensemble anew, without block {fold + 1} of {wanted.folds} of the training rows",
+                  file=sys.stderr)
         inside = replace(config, name=str(config.folder.relative_to(config.runs) / f"heldout-{fold}"))
         found, forecasts = ensemble_of(inside, part, device)
         assert found is not None

@@ -24,7 +24,8 @@ class StayOut:
 
     def predict(self, observation: Observation, state: Any = None, episode_start: np.ndarray | None = None,
                 deterministic: bool = False) -> tuple[np.ndarray, Any]:
-        return np.tile(self.action, (len(observation["row"]), 1)), state
+        accounts = observation["row"].shape[:-1]  # none for a single one
+        return np.broadcast_to(self.action, (*accounts, len(self.action))), state
 
 
 class WeightTable:

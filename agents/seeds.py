@@ -41,7 +41,10 @@ def train_seeds(config: ExperimentConfig, dataset: Dataset, sight: Sight, device
     """A bundle of each seed; one that was stopped goes on where it stood, one that has ended is taken as it is."""
     seeds = range(config.seed, config.seed + config.seeds)
     if len(seeds) == 1:
-        return [train_on(config, dataset, sight, config.seed, device, config.folder)]
+        started = time.perf_counter()
+        bundle = train_on(config, dataset, sight, config.seed, device, config.folder)
+        print(f"{bundle.name} is trained, in {time.perf_counter() - started:.0f} s")
+        return [bundle]
     jobs = config.jobs or max((os.cpu_count() or 1) // 2, 1)
     each = replace(config, jobs=0, progress=False)  # which change no number
     cells = {f"seed{seed}": Given(each, seed, device, dataset.market.fingerprint) for seed in seeds}

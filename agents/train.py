@@ -76,6 +76,8 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
                                   table=table.key, market=market.fingerprint, spans=spans)
         callbacks.append(resume.Keeper(state, digest, agent.save_every, watch))
         resumed = resume.load(state, digest, model, watch)
+        if state.exists() and not resumed and progress:
+            print(f"a training of other settings was stopped in {folder}: this one begins anew, in its place")
         if resumed and progress:
             print(f"goes on from step {model.num_timesteps:,}, where an earlier start of this training was stopped")
         model.set_logger(logger_of(folder / "tensorboard" / algo, model.num_timesteps))

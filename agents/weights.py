@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from configs.errors import UserError
+from data.durable import write_durably
 
 Weights = dict[str, torch.Tensor]
 
@@ -29,11 +30,7 @@ def digest(weights: Mapping[str, torch.Tensor]) -> str:
 
 
 def save_weights(weights: Weights, path: Path) -> None:
-    """Written beside and renamed, so that a stop half-way leaves the last whole file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".tmp")
-    save_file(weights, beside, metadata={"digest": digest(weights)})
-    beside.replace(path)
+    write_durably(path, save(weights, metadata={"digest": digest(weights)}))
 
 
 def load_weights(path: Path) -> Weights:
@@ -43,7 +40,7 @@ def load_weights(path: Path) -> Weights:
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  not a mapping
             said = (stored.metadata() or {}).get("digest")
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())}): train again or restore a copy") from None
     if said != digest(weights):
         raise UserError(f"{path} is damaged: its values are not those that were saved; train again or restore a copy")
     for name, value in weights.items():

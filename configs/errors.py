@@ -28,5 +28,5 @@ def run_script(main: Callable[[], None]) -> None:
         print(f"error: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nstopped; what was saved up to here is kept", file=sys.stderr)
+        print("\nstopped; what was written up to here is kept", file=sys.stderr)
         sys.exit(130)

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -47,8 +46,8 @@ def versions() -> dict[str, str]:
 class Run:
     """A folder that is written as the work goes on, so that a stop half-way leaves a readable record.
 
-    An earlier run of the same name that came to its end is kept beside it as `<name>.before`; the one before that goes.
-    One that was stopped or refused is written over, and its curves go on.
+    Earlier runs of the same name that came to their end are kept beside it as `<name>.before`, `<name>.before2` and so
+    on. One that was stopped or refused is written over, and its curves go on.
     """
 
     def __init__(self, folder: Path, config: Any, seed: int) -> None:
@@ -58,7 +57,10 @@ class Run:
         self.folder = folder
         if came_to_its_end(folder):
             before = folder.with_name(folder.name + ".before")
-            shutil.rmtree(before, ignore_errors=True)
+            number = 1
+            while before.exists():
+                number += 1
+                before = folder.with_name(f"{folder.name}.before{number}")
             folder.rename(before)
             print(f"the run that was in {folder} is now in {before}", file=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)

@@ -37,12 +37,13 @@ def main() -> None:
     from agents.bundle import CONFIG, Bundle, places_in, run_of
     from agents.device import pick_device
     from agents.experiment import ExperimentConfig, ensemble_of
+    from configs.run import came_to_its_end
     from data.dataset import load_dataset
 
     bundles = [Bundle.load(place) for folder in arguments.runs for place in places_in(folder)]
     runs = [run_of(folder) for folder in arguments.runs]
     for folder in dict.fromkeys(runs):
-        if not (folder / "table.json").exists():
+        if not came_to_its_end(folder):
             print(f"{folder} was stopped before its end: its agent is the best up to there")
     # the encoders it was trained with lie beside the run, wherever this is started
     config = replace(parse(ExperimentConfig, [], read_yaml(runs[0] / CONFIG)), runs=runs[0].parent)

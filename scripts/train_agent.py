@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
+    from agents import check_actions
     from agents.experiment import ensemble_of, load_experiment, sight_of
 
     config = load_experiment(sys.argv[1:])
@@ -33,6 +34,7 @@ def main() -> None:
     device = pick_device(config.device)
     dataset = load_dataset(config.data, config.cache / "features")
     market, window = dataset.market, config.data.window
+    check_actions(config.algo, config.env.action, len(market.assets))
     run = Run(config.folder, config, config.seed)
     run.note(market=market.fingerprint, columns=market.columns, dropped=dataset.dropped, notes=dataset.notes,
              device=device)
@@ -59,7 +61,8 @@ def main() -> None:
     report, _ = head_to_head(bundles, forecasts, ensemble, dataset, config.env, window, config.bootstrap,
                              config.folder, device, config.cache)
     run.done(results=report.table.reset_index().to_dict("records"), seconds=round(time.perf_counter() - started, 1))
-    print(f"\n{report.markdown()}\nin {config.folder}: table, equity.png, bundle; "
+    held = "bundle" if config.seeds == 1 else "a folder of each seed with its bundle"
+    print(f"\n{report.markdown()}\nin {config.folder}: table, equity.png, {held}; "
           f"tensorboard --logdir {config.runs} shows the training")
 
 

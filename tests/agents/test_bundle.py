@@ -15,6 +15,7 @@ from stable_baselines3.common.policies import BasePolicy
 from agents.arena.tournament import agents_of, kind_of
 from agents.bundle import SETTINGS, WEIGHTS, Bundle
 from agents.config import ExtractorConfig
+from agents.policy import StayOut
 from agents.sight import table_for
 from agents.train import train
 from agents.watch.validation import Validation
@@ -294,3 +295,14 @@ def test_an_agent_that_beat_cash_trades(simulated):
     agent = replace(AGENT, stay_out=True, steps=3_200, gamma=0.5)
     assert not train(simulated, replace(ENV, costs=CostConfig.flat_fee(0.0)), agent, "ppo", WINDOW,
                      progress=False).stays_out
+
+
+def test_who_stays_out_answers_for_one_account_as_for_many():
+    out = StayOut(np.array([1, 1]))
+    assert out.predict({"row": np.zeros((3, 1), np.int32)})[0].tolist() == [[1, 1]] * 3
+    assert out.predict({"row": np.zeros(1, np.int32)})[0].tolist() == [1, 1]
+
+
+def test_a_folder_may_be_named_by_a_string(bundle, folder):
+    assert digest(Bundle.load(str(folder)).weights) == digest(bundle.weights)
+    assert "there is no such folder" in refusal(Bundle.load, folder / "elsewhere")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 
@@ -12,7 +15,8 @@ import pytest
 from agents.cells import digest_of, side_by_side
 from configs.errors import UserError
 
-KILLED, CONFUSED = 1_001, 1_002
+KILLED, CONFUSED, ENDLESS = 1_001, 1_002, 1_003
+PATIENCE = 60.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ def square(given: tuple[str, int]) -> Squared:
     if number == CONFUSED:
         raise ValueError("shapes do not fit")
     (Path(folder) / f"{number}-{os.getpid()}-{os.urandom(2).hex()}").touch()
+    if number == ENDLESS:
+        time.sleep(10 * PATIENCE)
     return Squared(number, number * number)
 
 
@@ -83,3 +89,30 @@ def test_an_error_of_ours_keeps_its_traceback_and_names_the_cell(tmp_path):
     with pytest.raises(ValueError, match="shapes do not fit") as caught:
         list(side_by_side(square, cells(tmp_path / "marks", [CONFUSED]), tmp_path / "kept", jobs=1))
     assert caught.value.__notes__ == [f"of {CONFUSED}"]
+
+
+def still_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(true) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_nobody_works_on_for_a_parent_that_was_killed(tmp_path):
+    marks = tmp_path / "marks"
+    work = (f"from pathlib import Path; from tests.agents.test_cells import *; "
+            f"list(side_by_side(square, cells(Path({str(marks)!r}), [ENDLESS]), Path({str(tmp_path / 'kept')!r}), 1))")
+    parent = subprocess.Popen([sys.executable, "-c", work], cwd=Path(__file__).parents[2])
+    wait_until(lambda: marks.exists() and any(marks.iterdir()))
+    [mark] = marks.iterdir()
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not still_there(int(mark.name.split("-")[1])))

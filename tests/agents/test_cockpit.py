@@ -212,6 +212,15 @@ def test_patience_ends_a_training_that_finds_nothing_better(patience, steps, sim
     assert watch.best_step == 192
 
 
+@pytest.mark.parametrize(("teacher", "best"), [("", 128), ("foresight", 8)])
+def test_what_has_been_taught_nothing_is_not_chosen(teacher, best, simulated, monkeypatch):
+    """A policy that nobody has taught was the luckiest of all; a clone has been taught."""
+    growths = [9e-4, 1e-4, 3e-4]
+    say(monkeypatch, lambda k: growths[k] if k < len(growths) else -1e-5 * k)
+    agent = replace(QUICK, steps=640, validations=10, warm=replace(QUICK.warm, teacher=teacher))
+    assert watched(simulated, agent).best_step == best
+
+
 def test_patience_counts_from_zero():
     with pytest.raises(UserError, match=r"agent\.patience must be at least 0"):
         replace(QUICK, patience=-1)

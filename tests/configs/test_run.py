@@ -107,7 +107,7 @@ def test_control_c_says_what_is_left(capsys):
     with pytest.raises(SystemExit) as stopped:
         run_script(fail_with(KeyboardInterrupt()))
     assert stopped.value.code == 130
-    assert "saved" in capsys.readouterr().err
+    assert "what was written up to here is kept" in capsys.readouterr().err
 
 
 def test_a_mistake_of_ours_is_not_hidden():
@@ -127,6 +127,13 @@ def test_what_came_to_its_end_is_kept_and_what_did_not_is_written_over(tmp_path,
     Run(folder, Outer(), seed=2)  # is refused after this
     assert (before / "model").read_text() == "good"
     assert f"the run that was in {folder} is now in {before}" in capsys.readouterr().err
-    Run(folder, Outer(), seed=3)
+    Run(folder, Outer(), seed=3).done()
     assert (before / "model").read_text() == "good"
+    for seed in (4, 5):
+        Run(folder, Outer(), seed=seed).done()
+    kept = [json.loads((tmp_path / f"mine.before{number}" / "run.json").read_text())["seed"] for number in (2, 3)]
+    assert kept == [3, 4], "none that came to its end is ever lost"
+    assert (before / "model").read_text() == "good"
+    Run(folder, Outer(), seed=6)
+    Run(folder, Outer(), seed=3)
     assert json.loads((folder / "run.json").read_text())["seed"] == 3
