@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
               "--agent.stay_out False lets it trade all the same")
     if folder and state:
         best.save(folder / "bundle")
-        state.unlink(missing_ok=True)  # it has been gone on from to the end
+        if state.parent.exists():  # it has been gone on from to the end
+            shutil.rmtree(state.parent)
     return best
 
 
