@@ -47,7 +47,7 @@ def check_actions(algo: str, action: str, assets: int = 1) -> None:
     kind = WEIGHTS if action == "weights" else LEVEL if assets == 1 else LEVELS
     if kind not in ALGOS[check_name("algo", algo, ALGOS)].chooses:
         *most, last = (name for name, one in ALGOS.items() if kind in one.chooses)
-        helps = kind != LEVELS or WEIGHTS in ALGOS[algo].chooses  # else it wants a single asset, whatever they are
+        helps = kind != LEVELS or WEIGHTS in ALGOS[algo].chooses  # else it chooses for one asset alone
         raise UserError(f"{algo} does not choose {kind}, which env.action {action!r} asks for: take {', '.join(most)} "
                         f"or {last}{', or change env.action' if helps else ''}")
 

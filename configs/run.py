@@ -9,6 +9,7 @@ import platform
 import shlex
 import sys
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,8 @@ class Run:
                             "whose encoders the other scripts find in the cache")
         self.folder = folder
         if came_to_its_end(folder):
-            before = folder.with_name(folder.name + ".before")
-            number = 1
-            while before.exists():
-                number += 1
-                before = folder.with_name(f"{folder.name}.before{number}")
+            names = (folder.with_name(f"{folder.name}.before{number if number > 1 else ''}") for number in count(1))
+            before = next(name for name in names if not name.exists())
             folder.rename(before)
             print(f"the run that was in {folder} is now in {before}", file=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from agents import ALGOS
 from agents.bundle import Bundle
 from agents.experiment import ExperimentConfig, load_experiment
 from configs.errors import run_script
@@ -256,7 +257,7 @@ def test_help_mentions_every_section(script):
     if script in ("train_agent", "pretrain_encoder", "train_ensemble", "explain", "audit_leakage"):
         tree = sections(ExperimentConfig)
         wanted = {f"--{name}." for name in tree if name}
-        wanted |= {f"--{field.name}" for field in fields(ExperimentConfig) if field.name not in tree}
+        wanted |= {f"--{field.name}" for field in fields(ExperimentConfig) if field.name not in tree} | {*ALGOS}
     else:
         wanted = {"evaluate": {"--out", "--device", "PATH"}, "benchmark": {"--parts", "--rounds"},
                   "import_data": {"PATH", "--store", "--kind", "--asset", "--on-bad", "--date-format"},

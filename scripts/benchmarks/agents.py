@@ -66,4 +66,4 @@ def agents_part(rounds: int, threads: int) -> None:
             "1,024 accounts, rows, the small preset": learn(
                 ours(algo, market, env, WINDOW, slice(0, BARS), ACCOUNTS), many),
         }, min(rounds, 3)))
-    beside_sb3("small", "cpu", WAYS[:2], rounds)
+    beside_sb3("small", "cpu", WAYS[:2], min(rounds, 3))

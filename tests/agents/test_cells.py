@@ -91,28 +91,14 @@ def test_an_error_of_ours_keeps_its_traceback_and_names_the_cell(tmp_path):
     assert caught.value.__notes__ == [f"of {CONFUSED}"]
 
 
-def still_there(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_until(true) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_nobody_works_on_for_a_parent_that_was_killed(tmp_path):
     marks = tmp_path / "marks"
-    work = (f"from pathlib import Path; from tests.agents.test_cells import *; "
+    work = ("from pathlib import Path; from tests.agents.test_cells import *; "
             f"list(side_by_side(square, cells(Path({str(marks)!r}), [ENDLESS]), Path({str(tmp_path / 'kept')!r}), 1))")
-    parent = subprocess.Popen([sys.executable, "-c", work], cwd=Path(__file__).parents[2])
-    wait_until(lambda: marks.exists() and any(marks.iterdir()))
-    [mark] = marks.iterdir()
+    parent = subprocess.Popen([sys.executable, "-c", work], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
+    deadline = time.monotonic() + PATIENCE
+    while not (marks.exists() and any(marks.iterdir())):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     parent.kill()
-    parent.wait()
-    wait_until(lambda: not still_there(int(mark.name.split("-")[1])))
+    parent.communicate(timeout=PATIENCE)  # which waits for everybody who could still write to it
