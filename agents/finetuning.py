@@ -92,6 +92,13 @@ def own_rate(policy: nn.Module, share: float) -> None:
             optimiser.register_step_pre_hook(follow)
 
 
+def decay(policy: nn.Module, strength: float) -> None:
+    """From now on every optimiser of `policy`, an Adam, shrinks weights as AdamW does; those of encoders that learn on
+    stay what pretraining made of them."""
+    for optimiser in optimisers(policy):
+        optimiser.param_groups[0].update(weight_decay=strength, decoupled_weight_decay=True)
+
+
 def optimisers(policy: nn.Module) -> list[Optimizer]:
     """The policy's own, or one of its actor and one of its critic."""
     found = (getattr(part, "optimizer", None) for part in policy.modules())

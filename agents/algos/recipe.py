@@ -14,13 +14,14 @@ from stable_baselines3.common.policies import BasePolicy
 from agents import ALGOS
 from agents.config import AgentConfig
 from agents.extractors import AssetExtractor, RowExtractor
-from agents.finetuning import own_rate
+from agents.finetuning import decay, own_rate
 from agents.portfolios import alike
 from agents.sb3_env import AccountsVecEnv
 from configs.registry import check_name, resolve
 from envs.config import EnvConfig
 from envs.observations import account_names
 
+PER_ROWS = 100_000  # training rows that agent.weight_decay is said for
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 
 
@@ -86,4 +87,6 @@ def make_model(algo: str, task: Task, accounts: AccountsVecEnv, table: str, devi
                   seed=seed, policy_kwargs=network_of(recipe, task, table), **recipe.settings)
     if task.agent.extractor.finetune:
         own_rate(model.policy, task.agent.extractor.encoder_lr)
+    if task.agent.weight_decay:
+        decay(model.policy, task.agent.weight_decay * PER_ROWS / len(accounts.engine.decisions))
     return model

@@ -73,6 +73,24 @@ def test_every_optimiser_moves_encoders_at_their_share_of_the_rate(algo, simulat
 
 
 @pytest.mark.parametrize("algo", ALGOS)
+def test_weights_decay_by_how_few_rows_there_are_and_encoders_do_not(algo, simulated, encoder_of):
+    """Adam leaves a weight without a gradient where it is; what goes is decay."""
+    policy = model_of(algo, simulated, encoder_of("lstm"), replace(LEARNS_ON, weight_decay=0.01)).policy
+    rows = len(simulated.market.decision_rows(WINDOW, simulated.split.train))
+    taught = {id(weight) for lookup in lookups(policy) for weight in lookup.encoder.parameters()}
+    for optimiser in optimisers(policy):
+        update_learning_rate(optimiser, 0.02)
+        weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+        before = [weight.detach().clone() for weight in weights]
+        for weight in weights:
+            weight.grad = torch.zeros_like(weight)
+        optimiser.step()
+        for weight, old in zip(weights, before):
+            left = 1.0 if id(weight) in taught else 1 - 0.02 * 0.01 * 100_000 / rows
+            torch.testing.assert_close(weight.detach(), old * left)
+
+
+@pytest.mark.parametrize("algo", ALGOS)
 def test_every_algorithm_moves_the_encoder(algo, simulated, encoder_of, ever_better):
     checkpoint = encoder_of("lstm")
     bundle = train(simulated, env_of(algo), LEARNS_ON, algo, WINDOW, checkpoint, progress=False)

@@ -171,6 +171,7 @@ def test_the_line_is_the_same_on_a_terminal_without_unicode(encoding, monkeypatc
     (["--agent.actor_critic.noise", "nan"], ("noise and entropy >= 0", "nan")),
     (["--agent.save_every", "-5"], ("agent.save_every", "at least 0", "-5")),
     (["--agent.save_every", "nan"], ("agent.save_every", "nan")),
+    (["--agent.weight_decay", "-1"], ("agent.weight_decay", "at least 0", "-1")),
     (["--agent.lr", "inf"], ("lr > 0", "inf")),
     (["--agent.warm.kl", "nan"], ("agent.warm", "nan")),
 ])
