@@ -18,7 +18,7 @@ from agents.weights import Weights, load_weights, save_weights
 from configs.errors import UserError
 from configs.loader import parse, read_yaml
 from configs.registry import check_name
-from configs.run import plain, write_json
+from configs.run import CONFIG, plain, write_json
 from data.market import Market
 from data.scaling import Scaler
 from data.splits import Split
@@ -28,7 +28,6 @@ from envs.observations import observation_space
 
 FORMAT = 1  # of the JSON; raise it when the meaning of a key or of the weights changes
 SETTINGS, WEIGHTS = "bundle.json", "policy.safetensors"
-CONFIG = "config.yaml"  # of the run that a bundle comes from
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +95,8 @@ class Bundle:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        save_weights(self.weights, folder / WEIGHTS)
         self.sight.save(folder)
+        save_weights(self.weights, folder / WEIGHTS)
         write_json(folder / SETTINGS, {
             "format": FORMAT, "stays_out": self.stays_out,
             "algo": self.algo, "agent": plain(self.agent), "env": plain(self.env), "window": self.window,

@@ -59,7 +59,7 @@ class Watch(BaseCallback):
             self.tally.step()
         self._bar.update(min(self.num_timesteps, self.agent.steps) - self._bar.n)
         if self.num_timesteps >= self.next_look:
-            self.next_look += self.agent.steps // self.agent.validations
+            self.next_look += max(self.agent.steps // self.agent.validations, 1)
             self._look()
         elif self.num_timesteps >= self.next_point:
             self._point()

@@ -23,7 +23,7 @@ from agents.experiment import ExperimentConfig, load_experiment
 from configs.errors import UserError
 from configs.loader import flags
 from configs.process import prepare
-from configs.run import plain
+from configs.run import code_digest, plain
 from data.durable import write_durably
 
 Given = TypeVar("Given")
@@ -49,8 +49,9 @@ def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], fol
     """Every cell's name with what `work` made of it, as they come: those on disk first, then in order of being done.
 
     `work` is a function of a module (processes look it up by name) and answers with a flat dataclass that JSON can
-    hold. A file carries a digest of what the cell was given and of what was measured: other settings are other cells. A
-    cell that fails stops the others from being begun, and says which one it was.
+    hold. A file carries a digest of what the cell was given, of what was measured and of the code that did it: other
+    settings and other code are other cells. A cell that fails stops the others from being begun, and says which one it
+    was.
     """
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, found {jobs}")
@@ -99,7 +100,7 @@ def end_with_parent() -> None:
 
 def digest_of(work: Callable[[Given], Found], given: Given) -> str:
     measured = work.__module__, work.__qualname__, [field.name for field in fields(get_type_hints(work)["return"])]
-    return hashlib.sha256(repr((measured, given)).encode()).hexdigest()[:8]
+    return hashlib.sha256(repr((measured, given, code_digest())).encode()).hexdigest()[:8]
 
 
 def done(work: Callable[[Given], Found], given: Given, path: Path) -> Found:

@@ -129,7 +129,8 @@ class AgentConfig:
     """share of the learning rate that is left at the end; it falls in a line"""
     weight_decay: float = 0.0
     """how fast weights shrink that nothing speaks for (AdamW's, for 100,000 training rows: fewer rows are read more
-    often, are learnt by heart sooner, and so take more of it in proportion); trpo's values' alone"""
+    often, are learnt by heart sooner, and so take more of it in proportion, down to 20,000 rows); of trpo the values'
+    alone"""
     gamma: float = 0.97
     """discount of a bar; costs of an order are earned back within a few dozen bars or not at all"""
     net: tuple[int, ...] = (64, 64)

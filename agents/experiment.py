@@ -13,7 +13,7 @@ from agents.config import AgentConfig, CurriculumConfig
 from configs.errors import UserError
 from configs.loader import HELP, flags, known_flags, parse, preset, read_yaml
 from configs.registry import check_name
-from configs.run import plain
+from configs.run import CONFIG, plain
 from data.bootstrap import BootstrapConfig
 from data.dataset import DataConfig, Dataset
 from encoders import ENCODERS, STATEFUL
@@ -149,6 +149,11 @@ class ExperimentConfig(Choice):
         if agent.curriculum.volatility and episodes.band != ANYWHERE:
             raise UserError("agent.curriculum.volatility sets the band of volatility itself, stage by stage: leave "
                             "env.episodes.band out, or the curriculum")
+
+    @classmethod
+    def of_run(cls, run: Path) -> Self:
+        """A run's own settings; the encoders that it was trained with lie beside it, wherever this is started."""
+        return replace(parse(cls, [], read_yaml(run / CONFIG)), runs=run.parent)
 
     def called(self, what: str) -> Self:
         """With a name: the one that was given, or what it is, of which market and from which seed."""

@@ -71,6 +71,12 @@ def lookups(policy: nn.Module) -> list[EncoderLookup]:
     return [part for part in policy.modules() if isinstance(part, EncoderLookup)]
 
 
+def freeze(policy: nn.Module, frozen: bool = True) -> None:
+    """Encoders that have not moved yet neither move nor compute, or do so again."""
+    for lookup in lookups(policy):
+        lookup.frozen = frozen
+
+
 def own_rate(policy: nn.Module, share: float) -> None:
     """From now on every optimiser of `policy` moves encoders at `share` of the rate at which it moves the rest.
 
@@ -116,8 +122,7 @@ class Unfreeze(BaseCallback):
     def _on_rollout_start(self) -> None:
         # not in the middle of a rollout: what acts in it is what learns from it. By the model's own count, for a
         # training that goes on begins with the count of the one that was stopped
-        for lookup in lookups(self.model.policy):
-            lookup.frozen = self.model.num_timesteps < self.until
+        freeze(self.model.policy, self.model.num_timesteps < self.until)
 
     def _on_step(self) -> bool:
         return True

@@ -21,6 +21,7 @@ from torch import nn
 
 from agents import check_teacher
 from agents.config import WarmConfig
+from agents.finetuning import freeze
 from agents.policy import Policy
 from agents.sb3_env import AccountsVecEnv
 from agents.sight import Sight
@@ -55,7 +56,9 @@ def teacher_of(name: str, dataset: Dataset, env: EnvConfig, window: int, sight: 
 
 
 def clone(model: OnPolicyAlgorithm, teacher: Policy, config: WarmConfig) -> None:
-    """Teach the policy what the teacher does; the optimiser of the training that follows is left as it is."""
+    """Teach the policy what the teacher does; the optimiser of the training that follows is left as it is, and so is an
+    encoder that is to learn on, whose time and rate are the training's.
+    """
     policy = model.policy
     assert isinstance(policy, ActorCriticPolicy)
     assert isinstance(model.env, AccountsVecEnv)
@@ -64,6 +67,7 @@ def clone(model: OnPolicyAlgorithm, teacher: Policy, config: WarmConfig) -> None
     rng = np.random.default_rng(model.seed)
     optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr)
     policy.set_training_mode(False)  # no dropout: the policy that acts is the one that is taught
+    freeze(policy)
     for _ in range(config.updates):
         seen = somewhere(engine, rng)
         action = torch.as_tensor(action_of(teacher.predict(seen)[0], training.config), device=policy.device)
@@ -74,6 +78,7 @@ def clone(model: OnPolicyAlgorithm, teacher: Policy, config: WarmConfig) -> None
         loss.backward()
         nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
         optimiser.step()
+    freeze(policy, False)
 
 
 def somewhere(engine: Engine, rng: np.random.Generator) -> Observed:
@@ -108,6 +113,7 @@ class Leash(BaseCallback):
         self.clone = type(policy)(**policy._get_constructor_parameters())  # a deep copy would fail on what it last said
         self.clone.load_state_dict(policy.state_dict())
         self.clone.to(policy.device).set_training_mode(False)
+        freeze(self.clone)  # cloning moves no encoder
         self.kl, self.until = config.kl, config.fade * steps
 
     def _on_step(self) -> bool:

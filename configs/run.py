@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import platform
 import shlex
 import sys
+from functools import cache
 from importlib import metadata
 from itertools import count
 from pathlib import Path
@@ -17,6 +19,8 @@ import yaml
 
 from configs.errors import UserError
 
+CONFIG = "config.yaml"
+PACKAGES = tuple(Path(__file__).parents[1] / name for name in ("agents", "configs", "data", "encoders", "envs"))
 LIBRARIES = ("coinarena", "gymnasium", "lightgbm", "numba", "numpy", "pandas", "stable-baselines3", "ta", "torch")
 
 
@@ -35,13 +39,26 @@ def plain(value: Any) -> Any:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for library in LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            found[library] = "not installed"
-    return found
+    return {"python": platform.python_version(), "platform": platform.platform(),
+            **{library: version(library) for library in LIBRARIES}}
+
+
+def version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@cache
+def code_digest(folders: tuple[Path, ...] = PACKAGES, libraries: tuple[str, ...] = LIBRARIES) -> str:
+    """Of all Python files in `folders` and the versions of `libraries`: what was made with others is made anew."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+        digest.update(path.read_bytes())
+    for library in libraries:
+        digest.update(version(library).encode())
+    return digest.hexdigest()
 
 
 class Run:
@@ -62,7 +79,7 @@ class Run:
             folder.rename(before)
             print(f"the run that was in {folder} is now in {before}", file=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False))
+        (folder / CONFIG).write_text(yaml.safe_dump(plain(config), sort_keys=False))
         (folder / "command.txt").write_text(shlex.join([Path(sys.executable).name, *sys.argv]) + "\n")
         self.record: dict[str, Any] = {"finished": False, "seed": seed, "versions": versions()}
         self.note()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,7 @@ import tyro
 
 from agents.diagnosis.config import DiagnosisConfig
 from configs.errors import run_script
-from configs.loader import parse, read_yaml
+from configs.loader import parse
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class DiagnoseConfig:
 def main() -> None:
     arguments = parse(DiagnoseConfig, sys.argv[1:])
 
-    from agents.bundle import CONFIG, Bundle, place_of
+    from agents.bundle import Bundle, place_of
     from agents.device import pick_device
     from agents.diagnosis.diagnosis import diagnose
     from agents.diagnosis.report import write_diagnosis
@@ -51,7 +51,7 @@ def main() -> None:
     started = time.perf_counter()
     place, run = place_of(arguments.run)
     bundle = Bundle.load(place)
-    config = replace(parse(ExperimentConfig, [], read_yaml(run / CONFIG)), runs=run.parent)
+    config = ExperimentConfig.of_run(run)
     dataset = load_dataset(config.data, config.cache / "features")
     own = load_features(config.data.own_features) if config.data.own_features else []
     subject = Subject.of(bundle, dataset, config.data, arguments.diagnosis, config.bootstrap, [*FEATURES, *own],

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from configs.errors import UserError, run_script
-from configs.loader import parse, read_yaml
+from configs.loader import parse
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def main() -> None:
         raise UserError("name at least one run: python scripts/evaluate.py runs/ppo-transformer-seed0")
 
     from agents.arena.tournament import head_to_head
-    from agents.bundle import CONFIG, Bundle, places_in, run_of
+    from agents.bundle import Bundle, places_in, run_of
     from agents.device import pick_device
     from agents.experiment import ExperimentConfig, ensemble_of
     from configs.run import came_to_its_end
@@ -45,8 +45,7 @@ def main() -> None:
     for folder in dict.fromkeys(runs):
         if not came_to_its_end(folder):
             print(f"{folder} was stopped before its end: its agent is the best up to there")
-    # the encoders it was trained with lie beside the run, wherever this is started
-    config = replace(parse(ExperimentConfig, [], read_yaml(runs[0] / CONFIG)), runs=runs[0].parent)
+    config = ExperimentConfig.of_run(runs[0])
     device = pick_device(arguments.device)
     dataset = load_dataset(config.data, config.cache / "features")
     ensemble, forecasts = ensemble_of(config, dataset, device)

@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from configs.errors import UserError, run_script
-from configs.loader import parse, read_yaml
+from configs.loader import parse
 from configs.registry import check_name
 
 SPANS = ("train", "valid", "test")
@@ -42,7 +42,7 @@ def main() -> None:
 
     import numpy as np
 
-    from agents.bundle import CONFIG, Bundle, place_of
+    from agents.bundle import Bundle, place_of
     from agents.device import pick_device
     from agents.experiment import ExperimentConfig
     from data.dataset import load_dataset
@@ -50,7 +50,7 @@ def main() -> None:
 
     place, run = place_of(arguments.run)
     bundle = Bundle.load(place)
-    config = replace(parse(ExperimentConfig, [], read_yaml(run / CONFIG)), runs=run.parent)
+    config = ExperimentConfig.of_run(run)
     dataset = load_dataset(config.data, config.cache / "features")
     policy = bundle.trader(dataset.market, pick_device(arguments.device), config.cache)
     env = TradingEnv(dataset.market, bundle.window, getattr(dataset.split, arguments.span), bundle.env,

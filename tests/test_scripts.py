@@ -383,15 +383,15 @@ def test_finetuning_nothing_is_said_before_any_work(place, tmp_path):
 
 def test_known_markets_are_judged_and_nothing_is_done_twice(tmp_path):
     argv = ("--algos", "all_q", "--markets", "ou_easy", "random_walk", "--seeds", 1, "--years", 2, "--jobs", 1,
-            "--folder", tmp_path / "known", "--runs", tmp_path, "--data.known.bars", 4000, "--agent.steps", 81920,
-            "--agent.validations", 1)
+            "--folder", tmp_path / "known", "--runs", tmp_path, "--data.known.bars", 4000, "--agent.steps", 2_048_000,
+            "--agent.validations", 2)
     ended = command("known_markets", *argv)
     assert ended.code == 0, ended.err
     said = " ".join(ended.out.split())
     assert "| ou_easy | all_q | 1 | " in said
     assert "| random_walk | all_q | 1 | nothing to capture |" in said
     found = pd.read_csv(tmp_path / "known" / "table.csv").set_index("market")
-    assert found.loc["ou_easy", "captured"] < 1.1
+    assert 0.7 < found.loc["ou_easy", "captured"] < 1.1
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "known").glob("*.json")}
     assert len(before) == 2
     assert command("known_markets", *argv).out == ended.out

@@ -22,6 +22,7 @@ from envs.config import EnvConfig
 from envs.observations import account_names
 
 PER_ROWS = 100_000  # training rows that agent.weight_decay is said for
+FEWEST_ROWS = 20_000  # that fewer count as: still more decay would leave nothing of what is learnt
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 
 
@@ -88,5 +89,5 @@ def make_model(algo: str, task: Task, accounts: AccountsVecEnv, table: str, devi
     if task.agent.extractor.finetune:
         own_rate(model.policy, task.agent.extractor.encoder_lr)
     if task.agent.weight_decay:
-        decay(model.policy, task.agent.weight_decay * PER_ROWS / len(accounts.engine.decisions))
+        decay(model.policy, task.agent.weight_decay * PER_ROWS / max(len(accounts.engine.decisions), FEWEST_ROWS))
     return model

@@ -42,6 +42,8 @@ def iqm(scores: np.ndarray) -> float:
 def iqm_interval(scores: np.ndarray, draws: int = 5_000, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
     """Interval of the interquartile mean over runs, from runs drawn again with replacement.
 
+    Percentiles are narrow where runs are few: of 95 % the true mean is held by 93 % of 20 normal runs and 89 % of 5.
+
     >>> low, high = iqm_interval(np.array([0.90, 0.94, 0.95, 0.96, 0.97]))
     >>> low < 0.95 < high
     True

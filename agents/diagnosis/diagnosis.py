@@ -36,6 +36,7 @@ class About:
     level: float  # of the intervals
     histories: int
     block: float  # of the bootstrap, in bars
+    stays_out: bool  # it trades nothing of all this
 
     @property
     def per_year(self) -> float:
@@ -82,5 +83,5 @@ def diagnose(subject: Subject, tell: Callable[[str], None] = lambda step: None) 
     first, last = (str(np.datetime_as_string(mine.time[at], unit="m")) for at in (0, -1))
     about = About(subject.name, ground.market.assets, ground.env.action, first, last, len(record), mine.years,
                   ground.window, subject.config.draws, subject.bootstrap.level, subject.bootstrap.draws,
-                  subject.bootstrap.block)
+                  subject.bootstrap.block, subject.stays_out)
     return Diagnosis(about, missed, trading(record, mine), kept, regimes(subject, mine, rows), priced, reached, tracks)

@@ -21,6 +21,8 @@ from encoders.score_table import as_markdown
 BPS = 1e4
 PAST = ("Growth is log growth after all costs. These rows chose the agent's weights, so that its growth here flatters "
         "it; the test rows were cut off before anything was asked.")
+OUT = ("**This agent stays in cash**: no look at it on these rows earned more than that, a standard error taken off "
+       "(`agent.stay_out`). What follows is of the weights that it would trade by, and of no trade that it makes.")
 STARS = "A star marks an interval that leaves out zero; of twenty groups that mean nothing one gets it by chance."
 
 
@@ -38,6 +40,7 @@ def markdown(found: Diagnosis) -> str:
     about = found.about
     return "\n\n".join([
         f"# {about.agent}: a diagnosis",
+        *([OUT] if about.stays_out else []),
         f"{about.decisions:,} decisions on validation rows of {', '.join(about.assets)}, {about.first} to {about.last} "
         f"UTC, {about.years:.2f} years. {PAST} Intervals: {about.level:.0%}, stationary bootstrap, {about.histories} "
         f"draws, mean block {about.block:g} bars.",

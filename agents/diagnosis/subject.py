@@ -45,6 +45,7 @@ class Subject:
     bootstrap: BootstrapConfig
     law: str = ""  # of a known market
     states: Market | None = None  # the known market of the same rows, its states unscaled
+    stays_out: bool = False  # it is in cash whatever its policy says, which is asked all the same
 
     @cached_property
     def policy(self) -> Policy:
@@ -72,7 +73,7 @@ class Subject:
         recipe = recipe_of(bundle.algo, Task(bundle.agent, bundle.env, 1, market.assets))
         return cls(bundle.name, ground, policy_of, bundle.agent.account if recipe.sees_account else ("weight",),
                    columns_by_group(market, features), config, bootstrap,
-                   data.known.market if data.source == "known" else "", states)
+                   data.known.market if data.source == "known" else "", states, bundle.stays_out)
 
     def numbers(self, name: str) -> np.ndarray:
         """Places of one number of the account, of every asset that has it."""

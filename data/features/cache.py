@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Sequence
-from functools import cache
-from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,22 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from configs.run import code_digest
+
 if TYPE_CHECKING:
     from data.features.base import Feature
 
 HASH = 32  # bytes
+CODE = (Path(__file__).parent,)  # that features are written in
 LIBRARIES = ("numba", "numpy", "pandas", "scipy", "ta")
-
-
-@cache
-def code_digest() -> str:
-    """Of every file that features are written in and the libraries they call: a change of either makes blocks anew."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    for library in LIBRARIES:
-        digest.update(metadata.version(library).encode())
-    return digest.hexdigest()
 
 
 class BlockCache:
@@ -43,7 +33,7 @@ class BlockCache:
         self.folder = folder
 
     def key(self, inputs: pd.DataFrame, features: Sequence[Feature], rows: int) -> str:
-        digest = hashlib.sha256(f"{code_digest()} {rows} {len(inputs)}".encode())
+        digest = hashlib.sha256(f"{code_digest(CODE, LIBRARIES)} {rows} {len(inputs)}".encode())
         for feature in features:
             digest.update(f"{feature.name} {feature.lookback} {feature.neutral};".encode())
         for column in sorted({column for feature in features for column in feature.reads(inputs.columns)}):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 from benchmarks.agents import ALGOS, ours, plain
@@ -19,7 +19,7 @@ GOAL, PATIENCE = 0.8, 300.0  # of the oracle's growth; seconds of learning after
 class Reached:
     fraction: float  # of the oracle, at the last look
     seconds: float  # of learning, looks not counted
-    memory: float  # MB at the most, of a process that does nothing else
+    memory: float  # MB at the most, of a process of its own that learns and looks
 
 
 def captured_part(rounds: int, threads: int) -> None:
@@ -74,7 +74,13 @@ def reach(algo: str, way: str, threads: int, best: float) -> Reached:
         model.learn(PIECE[algo if way == "ours" else way], reset_num_timesteps=False)
         seconds += time.perf_counter() - started
         fraction = growth(Shown(model, market) if way == "plain" else model.policy, market, env) / best
-    return Reached(fraction, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return Reached(fraction, seconds, peak_memory())
+
+
+def peak_memory() -> float:
+    """MB that this process has held at once; what `getrusage` says begins with what its parent held."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
 
 
 class Shown:

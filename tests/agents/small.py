@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from agents import ALGOS, LEVEL
 from agents.algos.config import ActorCriticConfig, AllQConfig, DQNConfig, PPOConfig, TRPOConfig
 from agents.config import AgentConfig
 from data.dataset import DataConfig, Dataset
@@ -34,6 +35,11 @@ AGENT = AgentConfig(steps=320, accounts=8, lr=0.01, net=(8,), validations=2, sta
                     dqn=DQNConfig(buffer=500, learning_starts=32, batch=16, gradient_steps=1),
                     actor_critic=ActorCriticConfig(buffer=500, learning_starts=32, batch=16, gradient_steps=1),
                     trpo=TRPOConfig(n_steps=8, batch=32), all_q=AllQConfig(batch=32))
+
+
+def env_of(algo: str, env: EnvConfig = ENV) -> EnvConfig:
+    """With the actions that the algorithm chooses."""
+    return env if LEVEL in ALGOS[algo].chooses else replace(env, action="weights")
 
 
 def tiny_encoder(dataset: Dataset, name: str, seed: int = 0) -> Checkpoint:

@@ -20,7 +20,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from agents import ALGOS, LEVEL
+from agents import ALGOS
 from agents.algos.config import ActorCriticConfig, AllQConfig
 from agents.algos.recipe import Task, make_model
 from agents.callbacks import Watch
@@ -40,7 +40,7 @@ from envs.layout import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, START, TURNOVER
 from envs.metrics import returns_of as simple_returns
 from envs.metrics import sharpe
 from envs.rewards import RewardConfig
-from tests.agents.small import AGENT, ENV, WINDOW
+from tests.agents.small import AGENT, ENV, WINDOW, env_of
 from tests.envs.markets import closing_at, random_market
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -48,10 +48,6 @@ SHORT = replace(ENV, episode=15)  # episodes that end within a tiny training
 QUICK = replace(AGENT, validations=1, all_q=AllQConfig(batch=32), trpo=replace(AGENT.trpo, n_steps=8, batch=32),
                 actor_critic=ActorCriticConfig(buffer=500, learning_starts=32, batch=16, gradient_steps=1))
 KINDS = ("scalars", "images", "histograms", "tensors")
-
-
-def env_of(algo: str, env: EnvConfig = SHORT) -> EnvConfig:
-    return env if LEVEL in ALGOS[algo].chooses else replace(env, action="weights")
 
 
 def promised() -> dict[str, set[str]]:
@@ -85,7 +81,7 @@ def events_of(simulated, tmp_path_factory) -> Callable[[str], EventAccumulator]:
     """Event files of a tiny training by algorithm, each made once."""
     def made(algo: str) -> EventAccumulator:
         folder = tmp_path_factory.mktemp(algo)
-        train(simulated, env_of(algo), QUICK, algo, WINDOW, progress=False, folder=folder)
+        train(simulated, env_of(algo, SHORT), QUICK, algo, WINDOW, progress=False, folder=folder)
         return read(folder)
 
     return cache(made)
@@ -185,7 +181,7 @@ def say(monkeypatch, growth: Callable[[int], float]) -> None:
 @pytest.mark.parametrize("algo", ["ppo", "recurrent_ppo", "dqn", "sac", "all_q"])
 def test_looking_more_often_changes_no_weight(algo, simulated, monkeypatch, tmp_path):
     say(monkeypatch, lambda k: 1e-4 * k)  # so that the last weights are the best ones
-    seldom, often = (train(simulated, env_of(algo), replace(QUICK, steps=160, validations=times), algo, WINDOW,
+    seldom, often = (train(simulated, env_of(algo, SHORT), replace(QUICK, steps=160, validations=times), algo, WINDOW,
                            progress=False, folder=tmp_path / str(times) if algo == "ppo" else None).weights
                      for times in (1, 5))
     assert seldom.keys() == often.keys()
@@ -271,7 +267,7 @@ def test_the_tally_agrees_with_accounts_followed_one_by_one(pair):
 def models(simulated) -> Callable[[str], Any]:
     """Untrained models by algorithm."""
     def made(algo: str) -> Any:
-        env = env_of(algo)
+        env = env_of(algo, SHORT)
         table = make_table(simulated.market, None, simulated.market.decision_rows(WINDOW, simulated.split.train))
         accounts = AccountsVecEnv(simulated.market, env, 8, WINDOW, simulated.split.train, seed=0)
         return make_model(algo, Task(QUICK, env, 8, simulated.market.assets), accounts, publish(table))
@@ -286,7 +282,7 @@ def look_of(simulated, policy: Any, env: EnvConfig) -> Look:
 @pytest.mark.parametrize("algo", ALGOS)
 def test_every_algorithm_has_a_critic_that_is_asked(algo, simulated, models):
     policy = models(algo).policy
-    look = look_of(simulated, policy, env_of(algo))
+    look = look_of(simulated, policy, env_of(algo, SHORT))
     values = values_of(policy, look)
     assert values is not None
     assert values.shape == look.rewards.shape

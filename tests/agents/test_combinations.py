@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents import ALGOS, LEVEL
+from agents import ALGOS
 from agents.arena.rollout import Contestant, compete
 from agents.bundle import Bundle
 from agents.config import ExtractorConfig
@@ -21,7 +21,7 @@ from agents.watch.validation import Validation
 from configs.errors import UserError
 from encoders import ENCODERS
 from envs.observations import ACCOUNT_BOUND, account_names
-from tests.agents.small import AGENT, ENV, WINDOW, tiny_encoder
+from tests.agents.small import AGENT, ENV, WINDOW, env_of, tiny_encoder
 
 LEARNS_ON = replace(AGENT, extractor=ExtractorConfig(finetune=True))
 
@@ -50,10 +50,6 @@ def assert_comes_back(bundle: Bundle, dataset, tmp_path) -> None:
     [track] = compete({again.name: Contestant(again.policy(dataset.market), again.env.actions(len(again.assets)))},
                       dataset.market, again.env, again.window, dataset.split.test)
     assert np.isfinite(track.equity).all()
-
-
-def env_of(algo: str):
-    return ENV if LEVEL in ALGOS[algo].chooses else replace(ENV, action="weights")
 
 
 # an algorithm does not know what it sees through: each encoder with three of them, each algorithm with one

@@ -494,6 +494,14 @@ def test_it_says_and_writes_everything(whole, tmp_path):
     assert "seen" not in stored["band"]
 
 
+def test_an_agent_that_stays_out_is_not_said_to_trade(noisy, learnt, whole):
+    data, dataset = noisy
+    out = Subject.of(replace(learnt, stays_out=True), dataset, data, QUICK, BOOTSTRAP)
+    assert out.stays_out
+    assert "stays in cash" in markdown(replace(whole, about=replace(whole.about, stays_out=True)))
+    assert "stays in cash" not in markdown(whole)
+
+
 def test_the_same_diagnosis_comes_out_again(perfect):
     subject = subject_of(make_known("ou_easy", 1_000).market, perfect.policy_of)
     found = diagnose(subject).plain()

@@ -8,24 +8,22 @@ import pytest
 import torch
 from stable_baselines3.common.utils import update_learning_rate
 
-from agents import ALGOS, LEVEL
+from agents import ALGOS
+from agents.algos import recipe
 from agents.algos.recipe import Task, make_model
 from agents.bundle import Bundle
-from agents.config import ExtractorConfig
+from agents.config import ExtractorConfig, WarmConfig
 from agents.feature_table import publish
-from agents.finetuning import EncoderLookup, lookups, optimisers
+from agents.finetuning import EncoderLookup, freeze, lookups, optimisers
 from agents.sb3_env import AccountsVecEnv
 from agents.sight import Sight, table_for
 from agents.train import train
+from agents.warm import Leash, clone, teacher_of
 from configs.errors import UserError
-from tests.agents.small import AGENT, ENV, WINDOW
+from tests.agents.small import AGENT, ENV, WINDOW, env_of
 
 SHARE = 0.25
 LEARNS_ON = replace(AGENT, steps=160, validations=1, extractor=ExtractorConfig(finetune=True, encoder_lr=SHARE))
-
-
-def env_of(algo: str):
-    return ENV if LEVEL in ALGOS[algo].chooses else replace(ENV, action="weights")
 
 
 def model_of(algo: str, dataset, checkpoint, agent=LEARNS_ON):
@@ -73,8 +71,9 @@ def test_every_optimiser_moves_encoders_at_their_share_of_the_rate(algo, simulat
 
 
 @pytest.mark.parametrize("algo", ALGOS)
-def test_weights_decay_by_how_few_rows_there_are_and_encoders_do_not(algo, simulated, encoder_of):
+def test_weights_decay_by_how_few_rows_there_are_and_encoders_do_not(algo, simulated, encoder_of, monkeypatch):
     """Adam leaves a weight without a gradient where it is; what goes is decay."""
+    monkeypatch.setattr(recipe, "FEWEST_ROWS", 100)
     policy = model_of(algo, simulated, encoder_of("lstm"), replace(LEARNS_ON, weight_decay=0.01)).policy
     rows = len(simulated.market.decision_rows(WINDOW, simulated.split.train))
     taught = {id(weight) for lookup in lookups(policy) for weight in lookup.encoder.parameters()}
@@ -132,6 +131,24 @@ def test_until_its_time_an_encoder_neither_moves_nor_computes(algo, simulated, e
     assert all(frozen and still for _, frozen, still in early)
     assert any(not frozen for _, frozen, _ in late)
     assert not late[-1][2], "it has moved by the end"
+
+
+def test_cloning_leaves_the_encoder_where_it_was_and_the_leash_sees_through_the_same(simulated, encoder_of):
+    """Else the policy would be cloned through one encoder, act through another while that is frozen, and be held to a
+    third."""
+    model = model_of("ppo", simulated, encoder_of("lstm"))
+    before, head = weights_of(model.policy), model.policy.action_net.weight.detach().clone()
+    config = WarmConfig("foresight", updates=20, batch=64)
+    clone(model, teacher_of("foresight", simulated, ENV, WINDOW, Sight(), "cpu", None), config)
+    assert all(torch.equal(old, new) for old, new in zip(before, weights_of(model.policy)))
+    assert not torch.equal(head, model.policy.action_net.weight)
+    leash = Leash(model.policy, config, LEARNS_ON.steps)
+    seen = {name: torch.as_tensor(value) for name, value in model.env.reset().items()}
+    actions = torch.zeros(len(seen["row"]))
+    for frozen in (True, False):
+        freeze(model.policy, frozen)
+        for own, held in zip(model.policy.evaluate_actions(seen, actions), leash.clone.evaluate_actions(seen, actions)):
+            torch.testing.assert_close(own, held, rtol=0, atol=1e-5)
 
 
 def test_a_frozen_encoder_says_what_it_says_when_it_is_asked(simulated, encoder_of):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 import torch
 from stable_baselines3.common.logger import Logger
 
-from agents import ALGOS, LEVEL, resume
+from agents import ALGOS, resume
 from agents.algos.all_q import AllQ
 from agents.bundle import Bundle
 from agents.callbacks import Watch
@@ -32,7 +33,7 @@ from data.splits import SplitConfig
 from encoders.checkpoint import Checkpoint
 from envs.config import EnvConfig
 from envs.episodes import EpisodeConfig
-from tests.agents.small import AGENT, DATA, ENV, WINDOW
+from tests.agents.small import AGENT, DATA, ENV, WINDOW, env_of
 
 LONG = replace(AGENT, steps=480, validations=3, save_every=0.0)
 
@@ -45,10 +46,6 @@ def no_pictures(monkeypatch):
 
 class Killed(BaseException):
     """What nothing catches."""
-
-
-def env_of(algo: str) -> EnvConfig:
-    return ENV if LEVEL in ALGOS[algo].chooses else replace(ENV, action="weights")
 
 
 def trained(dataset: Dataset, algo: str, folder: Path, env: EnvConfig | None = None, seen: Checkpoint | None = None,
@@ -209,7 +206,7 @@ train(load_dataset(DATA), ENV, replace(LONG, steps=100_000), "dqn", WINDOW, fold
 """
 
 
-def test_a_real_kill_in_the_midst_of_anything(simulated, tmp_path, monkeypatch):
+def test_a_real_kill_in_the_midst_of_anything(simulated, tmp_path, monkeypatch, capsys):
     """Signal 9, twice, wherever it strikes: in a step, an update, or while the state is being written."""
     path = tmp_path / "training" / FILE
     rng = np.random.default_rng(0)
@@ -217,16 +214,19 @@ def test_a_real_kill_in_the_midst_of_anything(simulated, tmp_path, monkeypatch):
     for _ in range(2):
         process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], env={**os.environ, "PYTHONPATH": "."},
                                    stderr=subprocess.PIPE)
-        written = path.stat().st_mtime_ns if path.exists() else 0
         deadline = time.monotonic() + 120
-        while (not path.exists() or path.stat().st_mtime_ns == written) and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr.read().decode()[-2000:]
-            time.sleep(0.01)
+        for _ in range(3):  # saves: the first is of nothing learnt
+            written = path.stat().st_mtime_ns if path.exists() else 0
+            while (not path.exists() or path.stat().st_mtime_ns == written) and time.monotonic() < deadline:
+                assert process.poll() is None, process.stderr.read().decode()[-2000:]
+                time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         seen.append(path.stat().st_size)
     assert min(seen) > 0
     monkeypatch.setattr(AccountsVecEnv, "step_wait", dying(AccountsVecEnv.step_wait, 30))
-    with pytest.raises(Killed):  # it can be gone on from
-        train(simulated, ENV, replace(LONG, steps=100_000), "dqn", WINDOW, folder=tmp_path, progress=False)
+    with pytest.raises(Killed):
+        train(simulated, ENV, replace(LONG, steps=100_000), "dqn", WINDOW, folder=tmp_path)
+    [step] = re.findall(r"goes on from step ([\d,]+), where", capsys.readouterr().out)
+    assert int(step.replace(",", "")) > 0
