@@ -264,7 +264,7 @@ def test_help_mentions_every_section(script):
                   "check_data": {"PATH", "--store", "--out"}, "list_features": {"--out"}, "list_encoders": {"--out"},
                   "oracle": {"--fees", "--positions"}, "replay": {"--span", "--out"},
                   "pictures": {"--out", "--steps"}, "fair_game": {"--algos", "--games", "--jobs"},
-                  "known_markets": {"--algos", "--markets", "--encoders", "--seeds", "--years", "--jobs"},
+                  "known_markets": {"--algos", "--markets", "--encoders", "--seed", "--seeds", "--years", "--jobs"},
                   "diagnose": {"PATH", "--out", "--device", "--diagnosis.draws", "--diagnosis.costs"}}[script]
     assert {word for word in wanted if word.replace("_", "-") not in ended.out and word not in ended.out} == set()
 
