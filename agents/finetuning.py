@@ -99,8 +99,8 @@ def own_rate(policy: nn.Module, share: float) -> None:
 
 
 def decay(policy: nn.Module, strength: float) -> None:
-    """From now on every optimiser of `policy`, an Adam, shrinks weights as AdamW does; those of encoders that learn on
-    stay what pretraining made of them."""
+    """From now on every optimiser of `policy`, an Adam, shrinks weights as AdamW does, but for those of encoders: what
+    pretraining has found is not to be forgotten."""
     for optimiser in optimisers(policy):
         optimiser.param_groups[0].update(weight_decay=strength, decoupled_weight_decay=True)
 

@@ -21,7 +21,8 @@ from configs.errors import UserError
 
 CONFIG = "config.yaml"
 PACKAGES = tuple(Path(__file__).parents[1] / name for name in ("agents", "configs", "data", "encoders", "envs"))
-LIBRARIES = ("coinarena", "gymnasium", "lightgbm", "numba", "numpy", "pandas", "stable-baselines3", "ta", "torch")
+LIBRARIES = ("coinarena", "gymnasium", "lightgbm", "numba", "numpy", "pandas", "sb3-contrib", "scipy",
+             "stable-baselines3", "ta", "torch")
 
 
 def plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agents.experiment import ExperimentConfig, encode, load_as
 from configs.errors import UserError, run_script
-from configs.run import Run
+from configs.run import CONFIG, Run
 from encoders.explain.config import ExplainConfig
 
 
@@ -30,7 +30,7 @@ class ExplainedExperiment(ExperimentConfig):
 def main() -> None:
     argv = sys.argv[1:]
     if argv and not argv[0].startswith("-"):
-        argv = ["--config", str(Path(argv[0]) / "config.yaml"), *argv[1:]]
+        argv = ["--config", str(Path(argv[0]) / CONFIG), *argv[1:]]
     config = load_as(ExplainedExperiment, argv)
     if config.encoder == "none":
         raise UserError("nothing to explain: choose an encoder with --encoder")

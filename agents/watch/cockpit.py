@@ -22,7 +22,7 @@ from agents import ALGOS
 from agents.config import AgentConfig
 from agents.plots import drawdown_figure, equity_figure, position_figure
 from agents.watch.validation import Look
-from configs.run import plain
+from configs.run import CONFIG, plain
 from envs.config import EnvConfig
 
 NOT_TEXT = ("stdout", "log", "json", "csv")  # formats of SB3's logger that refuse pictures
@@ -44,7 +44,7 @@ def card_of(algo: str, encoder: str, window: int, seed: int, agent: AgentConfig,
             folder: Path | None = None) -> Card:
     """The whole config where a run has written it into `folder`, else what the agent was given."""
     given = {"algo": algo, "encoder": encoder, "window": window, "seed": seed, "agent": plain(agent), "env": plain(env)}
-    whole = folder / "config.yaml" if folder else None
+    whole = folder / CONFIG if folder else None
     text = whole.read_text() if whole and whole.exists() else yaml.safe_dump(given, sort_keys=False)
     return Card(text, shlex.join([Path(sys.executable).name, *sys.argv]),
                 settings_of(algo, encoder, window, seed, agent, env))

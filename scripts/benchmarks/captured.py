@@ -23,7 +23,7 @@ class Reached:
 
 
 def captured_part(rounds: int, threads: int) -> None:
-    """From nothing to 80 % of the oracle's growth judged on bars that nobody has seen."""
+    """From nothing to 80 % of the oracle's growth, judged on bars that nobody has seen."""
     print(f"\nseconds until {GOAL:.0%} of the oracle on {MARKET}, at most {PATIENCE:.0f}; peak memory; a process each")
     with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         best = pool.apply(oracle)  # in a process of its own: it takes more memory than learning does

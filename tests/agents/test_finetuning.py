@@ -70,12 +70,13 @@ def test_every_optimiser_moves_encoders_at_their_share_of_the_rate(algo, simulat
     assert met & taught
 
 
+@pytest.mark.parametrize("fewest", [100, recipe.FEWEST_ROWS])
 @pytest.mark.parametrize("algo", ALGOS)
-def test_weights_decay_by_how_few_rows_there_are_and_encoders_do_not(algo, simulated, encoder_of, monkeypatch):
+def test_weights_decay_by_how_few_rows_there_are_and_encoders_do_not(algo, fewest, simulated, encoder_of, monkeypatch):
     """Adam leaves a weight without a gradient where it is; what goes is decay."""
-    monkeypatch.setattr(recipe, "FEWEST_ROWS", 100)
+    monkeypatch.setattr(recipe, "FEWEST_ROWS", fewest)
     policy = model_of(algo, simulated, encoder_of("lstm"), replace(LEARNS_ON, weight_decay=0.01)).policy
-    rows = len(simulated.market.decision_rows(WINDOW, simulated.split.train))
+    rows = max(len(simulated.market.decision_rows(WINDOW, simulated.split.train)), fewest)
     taught = {id(weight) for lookup in lookups(policy) for weight in lookup.encoder.parameters()}
     for optimiser in optimisers(policy):
         update_learning_rate(optimiser, 0.02)
