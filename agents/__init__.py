@@ -5,6 +5,7 @@ Adding an algorithm is a function in `agents/algos/` and a new line here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from configs.errors import UserError
@@ -73,8 +74,10 @@ def check_teacher(teacher: str, action: str, forecast: bool) -> None:
                         "--encoder, show the ensemble's (agent.extractor.ensemble), or learn from foresight")
 
 
-def check_shared(algo: str) -> None:
-    """Refuse one network for all assets where an algorithm has none that they could share."""
+def check_shared(algo: str, assets: Sequence[str] = ()) -> None:
+    """Refuse one network for all assets where an algorithm has none that they could share, or one asset is alone."""
+    if len(assets) == 1:
+        raise UserError(f"agent.extractor.shared is for several assets, and {assets[0]} is alone: leave it out")
     if algo not in SHARED:
         *most, last = SHARED
         raise UserError(f"{algo} has no network that assets could share (agent.extractor.shared): leave it out, or "

@@ -19,6 +19,7 @@ from agents.watch.validation import Validation
 from agents.weights import Weights, portable
 from configs.errors import UserError
 
+Say = Callable[[str], None]
 POINTS = 200  # of the training curves
 
 
@@ -34,9 +35,10 @@ class Watch(BaseCallback):
     """
 
     def __init__(self, validation: Validation, agent: AgentConfig, keep: Callable[[Weights], None], progress: bool,
-                 card: Card | None = None) -> None:
+                 card: Card | None = None, say: Say = tqdm.write) -> None:
         super().__init__()
         self.validation, self.agent, self.keep, self.progress, self.card = validation, agent, keep, progress, card
+        self.say = say
         self.best_score, self.best_step = -np.inf, 0
         self.best_weights: Weights = {}
         self.best_numbers: dict[str, float] = {}
@@ -109,12 +111,14 @@ class Watch(BaseCallback):
             draw_look(self.logger, look, self.validation.engine.market.assets,
                       f"Validation rows after {self.num_timesteps:,} steps, {self._updates:,} updates")
         self._point()
-        self._bar.set_postfix(updates=self._updates, valid=f"{growth * 1e4:+.2f} bps/bar")
+        shown = f"{growth * 1e4:+.2f} bps/bar"
+        self._bar.set_postfix(updates=self._updates, valid=shown)
+        if self.progress and self._bar.disable:
+            self.say(f"step {self.num_timesteps:,} of {self.agent.steps:,}: {shown} on the validation rows")
         if 0 < self.agent.patience <= self.worse:
             self.stopped = True
-            if self.progress:
-                tqdm.write(f"stopped after {self.num_timesteps:,} steps: {self.worse} validations in a row found "
-                           f"nothing better than step {self.best_step:,} (agent.patience)")
+            self.say(f"stopped after {self.num_timesteps:,} steps: {self.worse} validations in a row found nothing "
+                     f"better than step {self.best_step:,} (agent.patience)")
 
     @property
     def _updates(self) -> int:

@@ -56,7 +56,7 @@ def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], fol
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, found {jobs}")
     answer = get_type_hints(work)["return"]
-    paths = {name: folder / f"{name}-{digest_of(work, given)}.json" for name, given in cells.items()}
+    paths = paths_of(work, cells, folder)
     missing = [name for name, path in paths.items() if not path.exists()]
     for name, path in paths.items():
         if name not in missing:
@@ -83,6 +83,11 @@ def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], fol
         except Exception as error:
             error.add_note(name)
             raise
+
+
+def paths_of(work: Callable[[Given], Found], cells: Mapping[str, Given], folder: Path) -> dict[str, Path]:
+    """Where the result of each cell is, or will be."""
+    return {name: folder / f"{name}-{digest_of(work, given)}.json" for name, given in cells.items()}
 
 
 def begin() -> None:

@@ -1,21 +1,20 @@
-"""What the scripts share: one experiment's settings, and the pretrained encoders it asks for."""
+"""What the scripts share: the settings of one experiment, out of presets, a file and flags."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from agents import ALGOS, LEVELS, WEIGHTS, check_actions, check_clone, check_shared, check_teacher
 from agents.config import AgentConfig, CurriculumConfig
 from configs.errors import UserError
-from configs.loader import HELP, flags, known_flags, parse, preset, read_yaml
+from configs.loader import HELP, flags, known_flags, parse, preset, presets, read_yaml
 from configs.registry import check_name
 from configs.run import CONFIG, plain
 from data.bootstrap import BootstrapConfig
-from data.dataset import DataConfig, Dataset
+from data.dataset import DataConfig
 from encoders import ENCODERS, STATEFUL
 from encoders.config import EncoderConfig
 from encoders.ensemble.config import EnsembleConfig
@@ -26,16 +25,18 @@ from envs.episodes import ANYWHERE
 from envs.execution import COSTS
 from envs.outcomes import why_not
 
-if TYPE_CHECKING:
-    from agents.sight import Sight
-    from encoders.checkpoint import Checkpoint
-    from encoders.embed import Embeddings
-    from encoders.ensemble.ensemble import Ensemble
-    from encoders.forecast import Forecast
-
 PRESETS = ("small", "full")
 PRETRAIN = {name: {"full": f"{name}.full"} for name in ("deep_lstm", "mamba", "mamba_mhsa")}
 """presets of pretraining, by encoder and size, that stand over those of the size"""
+
+
+KEPT = (("cache",), ("evaluation",), ("known",), ("fair_game",))
+"""folders under --runs that are not one run's"""
+
+
+def markets() -> tuple[str, ...]:
+    """What --market can name."""
+    return ("bundled", *presets("data"))
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Choice:
         check_name("algo", self.algo, ALGOS)
         check_name("encoder", self.encoder, (*ENCODERS, "none"))
         check_name("preset", self.preset, PRESETS)
+        check_name("market", self.market, markets())
         if self.costs:
             check_name("costs", self.costs, COSTS)
 
@@ -98,6 +100,7 @@ class ExperimentConfig(Choice):
             raise UserError("--seed and --jobs must be at least 0 and --seeds at least 1, found --seed "
                             f"{self.seed}, --jobs {self.jobs} and --seeds {self.seeds}")
         check_name("device", self.device, ("auto", "cpu", "cuda"))
+        self._check_place()
         if LEVELS not in ALGOS[self.algo].chooses or self.env.action == "weights":  # how many assets the data will say
             check_actions(self.algo, self.env.action)
         if self.env.risk.kelly or self.env.risk.confidence:
@@ -114,6 +117,22 @@ class ExperimentConfig(Choice):
                             f"windows: choose one of {', '.join(STATEFUL)}, or leave context at window")
         if self.encoder not in ("none", self.net.name):
             raise UserError(f"net.name is {self.net.name!r} but the encoder is {self.encoder!r}: give --encoder alone")
+
+    def _check_place(self) -> None:
+        """A run is written among the others and over nothing else, and is called by what it is trained on."""
+        place = Path(self.name or "")
+        if place.is_absolute() or ".." in place.parts or place.parts[:1] in KEPT:
+            raise UserError(f"--name is a folder under --runs for this run alone, found {self.name!r}: take another")
+        asked = preset("data", self.market).get("source", DataConfig.source) if self.market != "bundled" else ""
+        if asked not in ("", self.data.source):
+            raise UserError(f"--market {self.market} is of the source {asked!r}, and other flags ask for "
+                            f"{self.data.source!r} (--data.path, --data.source): leave one of them out")
+
+    def check_assets(self, assets: tuple[str, ...]) -> None:
+        """What could not be told before the market was read."""
+        check_actions(self.algo, self.env.action, len(assets))
+        if self.agent.extractor.shared:
+            check_shared(self.algo, assets)
 
     def _check_extractor(self) -> None:
         wanted = self.agent.extractor
@@ -157,7 +176,9 @@ class ExperimentConfig(Choice):
 
     def called(self, what: str) -> Self:
         """With a name: the one that was given, or what it is, of which market and from which seed."""
-        market = "" if self.market == "bundled" else f"-{self.market}"
+        data = self.data
+        names = {"file": data.path and data.path.stem, "known": data.known.market}
+        market = "" if (name := names.get(data.source, self.market)) == "bundled" else f"-{name}"
         seeds = f"seed{self.seed}" if self.seeds == 1 else f"seeds{self.seed}-{self.seed + self.seeds - 1}"
         return replace(self, name=self.name or f"{what}{market}-{seeds}")
 
@@ -249,65 +270,3 @@ def pretrain_preset(encoder: str, size: str) -> dict[str, Any]:
     """Settings of pretraining for a size, and over them those that an encoder wants otherwise."""
     own = PRETRAIN.get(encoder, {}).get(size)
     return {**preset("pretrain", size), **(preset("pretrain", own) if own else {})}
-
-
-def encode(config: ExperimentConfig, dataset: Dataset, encoder: str, device: str
-           ) -> tuple[Checkpoint, Embeddings]:
-    """The pretrained encoder and the market as it sees it; both from the cache where they fit."""
-    from encoders.embed import embed  # torch comes with these, and --help does without
-
-    checkpoint = net_of(config, dataset, encoder, config.seed, device)
-    return checkpoint, embed(checkpoint, dataset.market, device, config.cache)
-
-
-def net_of(config: ExperimentConfig, dataset: Dataset, encoder: str, seed: int, device: str) -> Checkpoint:
-    """The encoder, pretrained from a seed."""
-    from encoders.pretrained import pretrained
-
-    folder = encoder if seed == config.seed else f"{encoder}-seed{seed}"
-    return pretrained(dataset.market, dataset.labels, dataset.split, dataset.scaler, config.data.window,
-                      config.net_of(encoder), config.pretrain_of(encoder), config.cache, device,
-                      config.folder / "tensorboard" / folder, seed, config.progress)
-
-
-def ensemble_of(config: ExperimentConfig, dataset: Dataset, device: str
-                ) -> tuple[Ensemble | None, dict[str, Forecast]]:
-    """The supervised ensemble, its members from the cache where they fit, and what each of them forecasts."""
-    if not config.ensemble.members:
-        return None, {}
-    from encoders.ensemble.train import train_ensemble
-    from encoders.trees.fit import fitted_trees
-
-    return train_ensemble(
-        dataset, config.data.labels, config.data.window, config.ensemble, config.seed,
-        net_of=lambda name, seed: net_of(config, dataset, name, seed, device),
-        trees_of=lambda kind: fitted_trees(dataset.market, dataset.labels, dataset.split, dataset.scaler,
-                                           config.data.window, config.trees_of(kind), config.cache, config.seed,
-                                           config.progress),
-        device=device, cache=config.cache)
-
-
-def sight_of(config: ExperimentConfig, dataset: Dataset, device: str, ensemble: Ensemble | None = None) -> Sight:
-    """What the experiment's agent sees through: its encoders, and the `ensemble` where it is asked for."""
-    from agents.sight import Sight
-    from encoders.ensemble.heldout import held_out
-
-    wanted = config.agent.extractor
-    chosen = None if config.encoder == "none" else encode(config, dataset, config.encoder, device)[0]
-    beside = tuple(encode(config, dataset, name, device)[0] for name in wanted.beside)
-    if not wanted.ensemble:
-        return Sight(chosen, beside)
-    assert ensemble is not None
-
-    def taught(part: Dataset, fold: int) -> tuple[Ensemble, dict[str, Forecast]]:
-        if config.progress:
-            print(f"the ensemble anew, without block {fold + 1} of {wanted.folds} of the training rows",
-                  file=sys.stderr)
-        inside = replace(config, name=str(config.folder.relative_to(config.runs) / f"heldout-{fold}"))
-        found, forecasts = ensemble_of(inside, part, device)
-        assert found is not None
-        return found, forecasts
-
-    said = held_out(ensemble.forecast(dataset.market), dataset, config.data.window, wanted.folds,
-                    config.data.split.embargo, taught) if wanted.folds else None
-    return Sight(chosen, beside, ensemble, said)

@@ -24,7 +24,6 @@ from stable_baselines3.td3.policies import MultiInputPolicy as TwinPolicy
 from torch import Tensor, nn
 
 from agents import check_shared
-from configs.errors import UserError
 
 
 def layers(numbers: int, net: list[int], activation: type[nn.Module]) -> tuple[nn.Sequential, int]:
@@ -170,7 +169,5 @@ ALIKE: dict[type[BasePolicy], type[BasePolicy]] = {
 
 def alike(policy: type[BasePolicy], algo: str, assets: tuple[str, ...]) -> type[BasePolicy]:
     """The policy that treats all assets alike where `policy` reads their columns in a row."""
-    if len(assets) == 1:
-        raise UserError(f"agent.extractor.shared is for several assets, and {assets[0]} is alone: leave it out")
-    check_shared(algo)
+    check_shared(algo, assets)
     return ALIKE[policy]

@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import numpy as np
@@ -24,7 +27,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch.optim import Optimizer
 
 from agents.algos.replay import RowReplay
-from agents.callbacks import Watch
+from agents.callbacks import Say, Watch
 from agents.finetuning import optimisers
 from agents.sb3_env import AccountsVecEnv
 from configs.errors import UserError
@@ -44,20 +47,47 @@ def digest_of(**settings: Any) -> str:
 
 
 class Keeper(BaseCallback):
-    """Saves every so many seconds, before a rollout: nothing is under way then."""
+    """Saves every so many seconds, and where Ctrl-C asks for it, before a rollout: nothing is under way then."""
 
     def __init__(self, path: Path, digest: str, every: float, watch: Watch) -> None:
         super().__init__()
         self.path, self.digest, self.every, self.watch = path, digest, every, watch
         self._last = time.perf_counter()
+        self.asked = False
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
-        if time.perf_counter() - self._last >= self.every:
+        if self.asked or time.perf_counter() - self._last >= self.every:
             save(self.path, self.digest, self.model, self.watch)
             self._last = time.perf_counter()
+        if self.asked:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def heeding(self, say: Say) -> Iterator[None]:
+        """Inside, Ctrl-C stops the training before its next rollout, once it is saved; a second one stops it at once.
+        """
+        if current_thread() is not main_thread():  # where no signal arrives
+            yield
+            return
+
+        def ask(*_: object) -> None:
+            self.asked = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        before = signal.signal(signal.SIGINT, ask)
+        try:
+            yield
+            if self.asked:  # during the last rollout
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if self.path.exists():
+                say("stopped; the same command goes on from what was saved")
+            raise
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def save(path: Path, digest: str, model: BaseAlgorithm, watch: Watch) -> None:

@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from tqdm import tqdm
+
 from agents.bundle import Bundle
-from agents.cells import side_by_side
-from agents.experiment import ExperimentConfig, ensemble_of, sight_of
+from agents.callbacks import Say
+from agents.cells import paths_of, side_by_side
+from agents.experiment import ExperimentConfig
 from agents.sight import Sight
+from agents.supervised import ensemble_of, sight_of
 from agents.train import train
 from data.dataset import Dataset, load_dataset
 
 DONE = "done"  # folder of marks, in that of the run
+
+
+def silent(_: str) -> None:
+    """What a cell of a tournament has to say beside its result."""
 
 
 class Trained(NamedTuple):
@@ -48,8 +57,10 @@ def train_seeds(config: ExperimentConfig, dataset: Dataset, sight: Sight, device
     jobs = config.jobs or max((os.cpu_count() or 1) // 2, 1)
     each = replace(config, jobs=0, progress=False)  # which change no number
     cells = {f"seed{seed}": Given(each, seed, device, dataset.market.fingerprint) for seed in seeds}
-    for name, ended in side_by_side(train_one, cells, config.folder / DONE, jobs):
-        print(f"{name} is trained, in {ended.seconds:.0f} s")
+    marks = config.folder / DONE
+    before = {name for name, path in paths_of(train_one, cells, marks).items() if path.exists()}
+    for name, ended in side_by_side(train_one, cells, marks, jobs):
+        print(f"{name} {'had been' if name in before else 'is'} trained, in {ended.seconds:.0f} s", flush=True)
     return [Bundle.load(config.folder_of(seed) / "bundle") for seed in seeds]
 
 
@@ -57,20 +68,22 @@ def train_one(given: Given) -> Ended:
     """In a process of its own. An earlier mark of this seed, of other settings, goes as soon as its bundle may."""
     for mark in (given.config.folder / DONE).glob(f"seed{given.seed}-*.json"):
         mark.unlink()
-    return Ended(trained(given.config, given.seed, given.device, given.config.folder_of(given.seed)).seconds)
+    say = partial(print, f"seed{given.seed}:", flush=True)
+    return Ended(trained(given.config, given.seed, given.device, given.config.folder_of(given.seed), say).seconds)
 
 
-def trained(config: ExperimentConfig, seed: int, device: str, folder: Path | None = None) -> Trained:
+def trained(config: ExperimentConfig, seed: int, device: str, folder: Path | None = None, say: Say = silent
+            ) -> Trained:
     """An agent and its market; features, encoders and ensemble come from the cache where they fit."""
     dataset = load_dataset(config.data, config.cache / "features")
     ensemble = ensemble_of(config, dataset, device)[0] if config.agent.extractor.ensemble else None
     sight = sight_of(config, dataset, device, ensemble)
     started = time.perf_counter()
-    bundle = train_on(config, dataset, sight, seed, device, folder)
+    bundle = train_on(config, dataset, sight, seed, device, folder, say)
     return Trained(bundle, dataset, time.perf_counter() - started)
 
 
-def train_on(config: ExperimentConfig, dataset: Dataset, sight: Sight, seed: int, device: str, folder: Path | None
-             ) -> Bundle:
+def train_on(config: ExperimentConfig, dataset: Dataset, sight: Sight, seed: int, device: str, folder: Path | None,
+             say: Say = tqdm.write) -> Bundle:
     return train(dataset, config.env, config.agent, config.algo, config.data.window, sight, device, folder,
-                 config.cache, seed, config.progress)
+                 config.cache, seed, config.progress, say)

@@ -70,13 +70,13 @@ class Sight:
         beside = tuple(one.encoder.name for one in self.beside)
         if beside != wanted.beside:
             raise UserError(f"agent.extractor.beside asks for {', '.join(wanted.beside) or 'no encoder'}, given "
-                            f"{', '.join(beside) or 'none'}: agents.experiment.sight_of gives what is asked for")
+                            f"{', '.join(beside) or 'none'}: agents.supervised.sight_of gives what is asked for")
         if self.encoder in beside:
             raise UserError(f"{self.encoder} is the chosen encoder and cannot stand beside itself: leave it out of "
                             "agent.extractor.beside")
         if wanted.ensemble != (self.ensemble is not None):
             raise UserError(f"agent.extractor.ensemble is {wanted.ensemble}, and "
-                            f"{'an' if self.ensemble else 'no'} ensemble is given: agents.experiment.sight_of gives "
+                            f"{'an' if self.ensemble else 'no'} ensemble is given: agents.supervised.sight_of gives "
                             "what is asked for")
 
     def forecast(self, market: Market, device: str, cache: Path | None) -> Forecast:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
 
 from agents import check_actions, check_clone, resume
 from agents.algos.recipe import Task, make_model
 from agents.bundle import Bundle, spans_of
-from agents.callbacks import Watch
+from agents.callbacks import Say, Watch
 from agents.config import AgentConfig
 from agents.curriculum import Curriculum
 from agents.feature_table import publish
@@ -34,11 +36,12 @@ from envs.config import EnvConfig
 
 def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, window: int,
           seen: Sight | Checkpoint | None = None, device: str = "cpu", folder: Path | None = None,
-          cache: Path | None = None, seed: int = 0, progress: bool = True) -> Bundle:
+          cache: Path | None = None, seed: int = 0, progress: bool = True, say: Say = tqdm.write) -> Bundle:
     """The best policy on validation rows, as a bundle; without a sight it sees the features of the last bar.
 
     With a `folder` the best weights so far are always on disk there, TensorBoard's logs beside them, and all that the
-    training goes on from: after a kill the same call ends with the weights that it would have had.
+    training goes on from: after a kill the same call ends with the weights that it would have had. What a person should
+    know of it is said by `say`, whether or not `progress` is shown.
     """
     torch.set_num_threads(agent.threads)
     market, split = dataset.market, dataset.split
@@ -60,7 +63,7 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
             bundle(weights).save(folder / "bundle")
 
     card = card_of(algo, sight.name, window, seed, agent, env, folder)
-    watch = Watch(Validation(market, env, window, split.valid), agent, keep, progress, card)
+    watch = Watch(Validation(market, env, window, split.valid), agent, keep, progress, card, say)
     callbacks: list[BaseCallback] = [Unfreeze(agent.extractor.unfreeze, agent.steps),
                                      Curriculum(agent.curriculum, agent.steps), watch]
     if agent.warm.teacher:
@@ -70,31 +73,35 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
         callbacks.append(Leash(model.policy, agent.warm, agent.steps))
     state = folder / "training" / resume.FILE if folder else None
     resumed = False
+    heeding: AbstractContextManager[None] = nullcontext()
     if folder and state:
         spans = {**spans_of(split), "test": [split.test.start, split.test.stop]}
         # save_every changes no number
         digest = resume.digest_of(algo=algo, agent=replace(agent, save_every=0.0), env=env, window=window, seed=seed,
                                   table=table.key, market=market.fingerprint, spans=spans)
-        callbacks.append(resume.Keeper(state, digest, agent.save_every, watch))
+        keeper = resume.Keeper(state, digest, agent.save_every, watch)
+        callbacks.append(keeper)
+        heeding = keeper.heeding(say)
         resumed = resume.load(state, digest, model, watch)
-        if state.exists() and not resumed and progress:
-            print(f"a training of other settings was stopped in {folder}: this one begins anew, in its place")
-        if resumed and progress:
-            print(f"goes on from step {model.num_timesteps:,}, where an earlier start of this training was stopped")
+        if state.exists() and not resumed:
+            say(f"a training of other settings was stopped in {folder}: this one begins anew, in its place")
+        if resumed:
+            say(f"goes on from step {model.num_timesteps:,}, where an earlier start of this training was stopped")
         model.set_logger(logger_of(folder / "tensorboard" / algo, model.num_timesteps))
     try:
-        model.learn(agent.steps - model.num_timesteps, callback=callbacks, log_interval=max(50, agent.accounts),
-                    reset_num_timesteps=not resumed)
+        with heeding:
+            model.learn(agent.steps - model.num_timesteps, callback=callbacks, log_interval=max(50, agent.accounts),
+                        reset_num_timesteps=not resumed)
     except ValueError as error:
         if "nan" not in str(error):
             raise
         raise UserError(f"the policy's outputs are not numbers after {model.num_timesteps} steps: lower agent.lr "
                         f"({agent.lr}); the best weights so far, of step {watch.best_step}, are kept") from None
     best = bundle(watch.best_weights)
-    if best.stays_out and progress:
-        print(f"{best.name} stays out of the market: on the validation rows no look at it earned more than that, its "
-              f"standard error taken off (the best {watch.best_numbers['growth_per_bar'] * 1e4:+.2f} bps a bar); "
-              "--agent.stay_out False lets it trade all the same")
+    if best.stays_out:
+        say(f"{best.name} stays out of the market: on the validation rows no look at it earned more than that, its "
+            f"standard error taken off (the best {watch.best_numbers['growth_per_bar'] * 1e4:+.2f} bps a bar); "
+            "--agent.stay_out False lets it trade all the same")
     if folder and state:
         best.save(folder / "bundle")
         if state.parent.exists():  # it has been gone on from to the end

@@ -65,11 +65,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return settings
 
 
+def presets(group: str) -> list[str]:
+    """Names of the files of `configs/<group>`."""
+    return sorted(path.stem for path in (PRESETS / group).glob("*.yaml"))
+
+
 def preset(group: str, name: str) -> dict[str, Any]:
     """The settings of `configs/<group>/<name>.yaml`."""
     path = PRESETS / group / f"{name}.yaml"
     if not path.exists():
-        allowed = sorted(p.stem for p in (PRESETS / group).glob("*.yaml"))
+        allowed = presets(group)
         raise UserError(f"no preset {name!r} in configs/{group}: choose from {', '.join(allowed)}"
                         f"{did_you_mean(name, allowed)}")
     return read_yaml(path)

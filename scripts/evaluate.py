@@ -36,7 +36,8 @@ def main() -> None:
     from agents.arena.tournament import head_to_head
     from agents.bundle import Bundle, places_in, run_of
     from agents.device import pick_device
-    from agents.experiment import ExperimentConfig, ensemble_of
+    from agents.experiment import ExperimentConfig
+    from agents.supervised import ensemble_of
     from configs.run import came_to_its_end
     from data.dataset import load_dataset
 

@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.experiment import ExperimentConfig, encode, load_as
+from agents.experiment import ExperimentConfig, load_as
+from agents.supervised import encode
 from configs.errors import UserError, run_script
 from configs.run import CONFIG, Run
 from encoders.explain.config import ExplainConfig

@@ -18,7 +18,8 @@ from configs.loader import HELP, parse, parted
 
 @dataclass(frozen=True)
 class FairGame:
-    """Train agents on simulated markets without an edge; further flags are those of train_agent.py."""
+    """Train agents on simulated markets without an edge; further flags are those of train_agent.py, such as
+    --agent.steps."""
 
     algos: tuple[str, ...] = ("all_q", "ppo", "dqn", "a2c")
     """names of agents.ALGOS"""

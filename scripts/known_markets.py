@@ -19,7 +19,8 @@ MARKETS = ("ou_easy", "ou_real", "regime_lead", "ar1_costly", "random_walk")
 
 @dataclass(frozen=True)
 class KnownMarkets:
-    """Train agents on known markets and hold them against the oracle; further flags are those of train_agent.py."""
+    """Train agents on known markets and hold them against the oracle; further flags are those of train_agent.py, such
+    as --agent.steps."""
 
     algos: tuple[str, ...] = ("all_q", "ppo", "dqn", "a2c")
     """names of agents.ALGOS"""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from agents.experiment import ExperimentConfig, load_as, net_of
+from agents.experiment import ExperimentConfig, load_as
+from agents.supervised import net_of
 from configs.errors import UserError, run_script
 from configs.run import Run
 

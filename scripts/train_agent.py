@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    from agents import check_actions
-    from agents.experiment import ensemble_of, load_experiment, sight_of
+    from agents.experiment import load_experiment
+    from agents.supervised import ensemble_of, sight_of
 
     config = load_experiment(sys.argv[1:])
 
@@ -34,7 +34,9 @@ def main() -> None:
     device = pick_device(config.device)
     dataset = load_dataset(config.data, config.cache / "features")
     market, window = dataset.market, config.data.window
-    check_actions(config.algo, config.env.action, len(market.assets))
+    config.check_assets(market.assets)
+    if config.data.own_features:
+        refuse_answers(config.data, dataset, config.cache / "features")
     run = Run(config.folder, config, config.seed)
     run.note(market=market.fingerprint, columns=market.columns, dropped=dataset.dropped, notes=dataset.notes,
              device=device)
@@ -44,8 +46,6 @@ def main() -> None:
         blind = len(market) - len(market.decision_rows(window))
         print(f"{len(market.segments)} stretches of bars without a gap: features warm up anew in each, so {blind:,} "
               "bars see no decision (a position is held there); --data.bridge passes over short gaps")
-    if config.data.own_features:
-        refuse_answers(config.data, dataset, config.cache / "features")
     if device == "cpu" and config.preset == "full":
         print(f"the full preset is meant for a GPU: {config.agent.steps:,} agent steps take hours on a CPU")
     for note in dataset.notes:

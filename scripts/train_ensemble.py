@@ -10,7 +10,8 @@ import sys
 import time
 from dataclasses import dataclass
 
-from agents.experiment import ExperimentConfig, ensemble_of, load_as
+from agents.experiment import ExperimentConfig, load_as
+from agents.supervised import ensemble_of
 from configs.errors import UserError, run_script
 from configs.run import Run
 

@@ -281,6 +281,12 @@ def refused(ended: Ended, *said: str) -> None:
 
 @pytest.mark.parametrize(("argv", "said"), [
     (["--algo", "ppoo"], ("unknown algo 'ppoo'", "ppo, a2c, dqn", "did you mean 'ppo'?")),
+    (["--market", "btc_hourli"], ("unknown market 'btc_hourli'", "bundled", "did you mean 'btc_hourly'?")),
+    (["--market", "btc_hourly", "--data.path", "bars.csv"], ("--market btc_hourly", "'store'", "'file'", "leave one")),
+    (["--name", "cache"], ("--name", "'cache'", "take another")),
+    (["--name", "known/mine"], ("--name", "'known/mine'")),
+    (["--name", "../mine"], ("--name", "'../mine'")),
+    (["--name", "/mine"], ("--name", "'/mine'")),
     (["--encoder", "transformers"], ("unknown encoder 'transformers'", "did you mean 'transformer'?")),
     (["--agent.step", "9"], ("'agent.step'", "agent.steps", "did you mean 'agent.steps'?")),
     (["--agent.steps", "many"], ("--agent.steps", "'many'")),
@@ -375,6 +381,23 @@ def test_what_dqn_cannot_do_is_said_before_any_work(place, tmp_path):
     assert not (tmp_path / "cache").exists(), "nothing was pretrained before the refusal"
 
 
+def test_what_the_market_refuses_leaves_a_finished_run_where_it_is(run):
+    before = {path: path.stat().st_mtime_ns for path in run.parent.rglob("*") if path.name != "cache"}
+    refused(command("train_agent", "--config", run / "config.yaml", "--agent.extractor.shared", "True"),
+            "is for several assets, and BTC is alone")
+    assert (run / "bundle").exists()
+    assert {path: path.stat().st_mtime_ns for path in before if path.exists()} == before
+    assert list(run.parent.glob("*.before*")) == []
+
+
+@pytest.mark.parametrize(("argv", "name"), [
+    ((), "ppo-lstm-seed0"), (("--market", "btc_daily"), "ppo-lstm-btc_daily-seed0"),
+    (("--data.path", "mine/eth.csv"), "ppo-lstm-eth-seed0"), (("--name", "mine"), "mine"),
+    (("--data.source", "known", "--data.known.market", "sine", "--seeds", 3), "ppo-lstm-sine-seeds0-2")])
+def test_a_run_is_called_by_what_it_is_trained_on(argv, name):
+    assert load_experiment(["--encoder", "lstm", *map(str, argv)]).folder == Path("runs") / name
+
+
 def test_finetuning_nothing_is_said_before_any_work(place, tmp_path):
     refused(command("train_agent", "--config", place / "tiny.yaml", "--runs", tmp_path, "--encoder", "none",
                     "--agent.extractor.finetune", "True"), "finetune needs an encoder")
@@ -448,6 +471,11 @@ def test_several_seeds_stand_in_one_table(tmp_path):
     assert ended.code == 0, ended.err
     assert "ppo + none, 2 seeds" in ended.out
     folder = tmp_path / "runs" / "ppo-none-seeds0-1"
+    out = [name for name, seed in (("ppo + none", 0), ("ppo + none, seed 1", 1))
+           if Bundle.load(folder / f"seed{seed}" / "bundle").stays_out]
+    remark = f"In cash, for nothing on the validation rows spoke for trading (agent.stay_out): {'; '.join(out)}."
+    assert (remark in (folder / "table.md").read_text()) == bool(out)
+    assert ("agent.stay_out" in ended.out) == bool(out)
     assert {path.name for path in folder.glob("seed*")} == {"seed0", "seed1"}
     again = command("evaluate", folder, "--out", tmp_path / "out")
     assert "ppo + none, 2 seeds" in again.out

@@ -91,10 +91,14 @@ def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], e
                  dataset: Dataset, env: EnvConfig, window: int, bootstrap: BootstrapConfig, folder: Path,
                  device: str = "cpu", cache: Path | None = None) -> tuple[Report, list[Track]]:
     """Run everybody over the test rows once; table and picture are left in `folder`."""
-    everyone = {**agents_of(bundles, dataset, window, device, cache),
-                **supervised(forecasts, ensemble, dataset, env, window), **baselines(dataset)}
+    agents = agents_of(bundles, dataset, window, device, cache)
+    everyone = {**agents, **supervised(forecasts, ensemble, dataset, env, window), **baselines(dataset)}
     tracks = compete(everyone, dataset.market, env, window, dataset.split.test)
-    report = compare(tracks, bootstrap, OPTIMISTIC if env.fill == "same_close" else "")
+    remarks = [OPTIMISTIC] if env.fill == "same_close" else []
+    if out := [name for name, bundle in zip(agents, bundles, strict=True) if bundle.stays_out]:
+        remarks.append(f"In cash, for nothing on the validation rows spoke for trading (agent.stay_out): "
+                       f"{'; '.join(out)}.")
+    report = compare(tracks, bootstrap, " ".join(remarks))
     report.save(folder)
     draw(tracks, folder / "equity.png")
     return report, tracks

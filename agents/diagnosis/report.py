@@ -60,9 +60,9 @@ def in_short(found: Diagnosis) -> list[str]:
     if hurts := [shown(one) for one in groups if one.growth.clear and one.growth.value > 0]:
         told.append(f"would grow more, beyond chance, without: {', '.join(hurts)}")
     if found.band is not None:
-        told.append(f"keeps whatever it holds on {found.band.keeps_all:.0%} of the rows, the lowest level and the "
-                    f"highest alike on {found.band.keeps_ends:.0%}; what it holds does not matter on "
-                    f"{found.band.same:.0%}")
+        told.append(f"would keep what it holds, whatever that is, on {found.band.keeps_all:.0%} of the rows, and on "
+                    f"{found.band.keeps_ends:.0%} if it holds the lowest level or the highest; wants one level, "
+                    f"whatever it holds, on {found.band.same:.0%}")
     holding = "" if found.trading.holding is None else f", positions last {found.trading.holding:.1f} bars"
     told.append(f"asks for another position on {found.trading.moves:.1%} of the bars{holding}")
     every, growth = found.regimes[0], priced.growth
@@ -106,9 +106,9 @@ def when_it_trades(found: Diagnosis) -> list[str]:
     levels = [named(level) for level in band.levels]
     table = pd.DataFrame({f"wants {level}": [f"{share:.1%}" for share in band.chosen[:, place]]
                           for place, level in enumerate(levels)}, index=pd.Index(levels, name="holding"))
-    parts += [f"Asked on each row from every level: on {band.keeps_all:.1%} of the rows it keeps whatever it holds "
-              f"(its no-trade band), on {band.keeps_ends:.1%} the lowest level and the highest alike, and on "
-              f"{band.same:.1%} all levels lead to one.", as_markdown(table)]
+    parts += [f"Asked on each row from every level: on {band.keeps_all:.1%} of the rows it would keep any level "
+              f"(its no-trade band), on {band.keeps_ends:.1%} both the lowest and the highest, and on {band.same:.1%} "
+              "it wants one level whatever it holds.", as_markdown(table)]
     if band.borders:
         parts += [f"Where it leaves a level, by the market's state ({band.state}), beside the oracle's borders:",
                   as_markdown(borders(band))]

@@ -70,8 +70,9 @@ def read_bars(path: Path, config: FileConfig) -> pd.DataFrame:
     stamps = utc_stamps(table, path, config)
     missing = [name for name in OHLCV if name not in table]
     if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}, only {', '.join(map(str, table.columns))}"
-                        f"{did_you_mean(missing[0], map(str, table.columns))}")
+        unread = [str(name) for name in table.columns if name not in OHLCV]
+        raise UserError(f"{path} has no column {', '.join(map(repr, missing))}, only "
+                        f"{', '.join(map(str, table.columns))}{did_you_mean(missing[0], unread)}")
     try:
         prices = table[list(OHLCV)].astype("float64").reset_index(drop=True)
     except (ValueError, TypeError) as error:

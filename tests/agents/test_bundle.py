@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from stable_baselines3.common.policies import BasePolicy
 
-from agents.arena.tournament import agents_of, kind_of
+from agents.arena.tournament import agents_of, head_to_head, kind_of
 from agents.bundle import SETTINGS, WEIGHTS, Bundle
 from agents.config import ExtractorConfig
 from agents.policy import StayOut
@@ -21,6 +21,7 @@ from agents.train import train
 from agents.watch.validation import Validation
 from agents.weights import digest
 from configs.errors import UserError
+from data.bootstrap import BootstrapConfig
 from data.dataset import load_dataset
 from data.splits import SplitConfig
 from envs.execution import CostConfig
@@ -289,6 +290,15 @@ def test_an_agent_that_never_beat_cash_stays_out(action, levels, simulated, tmp_
             assert (look.equity == 1).all()
         else:
             assert isinstance(trader, BasePolicy)
+
+
+@pytest.mark.parametrize("out", [True, False])
+def test_who_stays_out_is_named_above_the_table(out, simulated, tmp_path):
+    bundle = replace(train(simulated, ENV, AGENT, "ppo", WINDOW, progress=False), stays_out=out)
+    report, _ = head_to_head([bundle], {}, None, simulated, ENV, WINDOW, BootstrapConfig(draws=50, block=10), tmp_path)
+    said = "In cash, for nothing on the validation rows spoke for trading (agent.stay_out): ppo + none."
+    assert report.about.endswith(said) == out
+    assert (said in (tmp_path / "table.md").read_text()) == out
 
 
 def test_an_agent_that_beat_cash_trades(simulated):

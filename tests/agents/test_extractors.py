@@ -15,10 +15,11 @@ from agents.algos.recipe import Task, make_policy
 from agents.audit import Watched, audit, newborn, watched_in
 from agents.bundle import SETTINGS, Bundle
 from agents.config import ExtractorConfig
-from agents.experiment import ensemble_of, load_experiment, sight_of
+from agents.experiment import load_experiment
 from agents.extractors import Gate, RowExtractor
 from agents.feature_table import ensemble_block, publish
 from agents.sight import BESIDE, ENSEMBLE, Sight, table_for
+from agents.supervised import ensemble_of, sight_of
 from agents.train import train
 from configs.errors import UserError
 from data.dataset import Dataset, load_dataset

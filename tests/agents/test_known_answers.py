@@ -17,7 +17,8 @@ from agents.arena.rollout import Contestant, compete
 from agents.arena.tournament import head_to_head
 from agents.bundle import Bundle
 from agents.config import AgentConfig
-from agents.experiment import encode, ensemble_of, load_experiment
+from agents.experiment import load_experiment
+from agents.supervised import encode, ensemble_of
 from agents.train import train
 from agents.watch.validation import Validation
 from data.dataset import DataConfig, Dataset, load_dataset

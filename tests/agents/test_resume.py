@@ -146,6 +146,36 @@ def test_it_goes_on_and_does_not_begin_anew(simulated, tmp_path, monkeypatch):
     assert len(steps) - before <= LONG.steps // LONG.accounts - 30
 
 
+@pytest.mark.parametrize("algo", ["ppo", "dqn", "all_q"])
+def test_ctrl_c_saves_what_was_learnt(algo, simulated, tmp_path, monkeypatch, capsys):
+    """However long ago the last save was; the signal strikes in the midst of a step, or of a lesson."""
+    whole, last = trained(simulated, algo, tmp_path / "whole", save_every=600.0)
+    before = signal.getsignal(signal.SIGINT)
+    for owner, name in ((AccountsVecEnv, "step_wait"), (AllQ, "teach")):
+        monkeypatch.setattr(owner, name, interrupting(getattr(owner, name), after=7))
+    with pytest.raises(KeyboardInterrupt):
+        trained(simulated, algo, tmp_path / "stopped", save_every=600.0)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "the same command goes on from what was saved" in capsys.readouterr().out
+    again, last_again = trained(simulated, algo, tmp_path / "stopped", save_every=600.0)
+    [step] = re.findall(r"goes on from step ([\d,]+), where", capsys.readouterr().out)
+    assert int(step.replace(",", "")) > 0
+    assert_same(last, last_again)
+    assert_same(whole.weights, again.weights)
+
+
+def interrupting(does, after: int):
+    """A method that Ctrl-C strikes in once, after so many calls."""
+    left = iter([*[False] * after, True])
+
+    def step(self, *given):
+        if next(left, False):
+            signal.raise_signal(signal.SIGINT)
+        return does(self, *given)
+
+    return step
+
+
 def test_other_settings_begin_anew(simulated, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         kill_after(patched, 40)

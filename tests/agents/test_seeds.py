@@ -15,6 +15,7 @@ from agents.sight import Sight
 from configs.errors import UserError
 from configs.run import Run
 from tests.agents.small import AGENT, DATA, ENV
+from tests.agents.test_bundle import NoGood
 
 
 @pytest.fixture
@@ -59,6 +60,30 @@ def test_a_seed_that_was_trained_over_is_trained_again(two, simulated, monkeypat
     again = train_seeds(two, simulated, Sight(), "cpu")
     assert {bundle.agent.gamma for bundle in again} == {two.agent.gamma}
     assert same(first, again)
+
+
+def test_what_each_seed_has_to_say_is_said(two, simulated, monkeypatch, capsys):
+    monkeypatch.setattr("agents.cells.ProcessPoolExecutor", Here)
+    monkeypatch.setattr("agents.train.Validation", NoGood)
+    hasty = replace(two, agent=replace(two.agent, stay_out=True, patience=1, validations=8))
+    train_seeds(hasty, simulated, Sight(), "cpu")
+    said = capsys.readouterr().out
+    for seed in ("seed0", "seed1"):
+        assert f"{seed}: stopped after " in said
+        assert f"{seed}: ppo + none stays out of the market" in said
+        assert f"{seed} is trained, in " in said
+    [mark] = (two.folder / "done").glob("seed1-*")
+    mark.unlink()
+    train_seeds(hasty, simulated, Sight(), "cpu")
+    said = capsys.readouterr().out
+    assert "seed0 had been trained, in " in said
+    assert "seed1 is trained, in " in said
+
+
+def test_a_cell_says_nothing_beside_its_result(two, monkeypatch, capsys):
+    monkeypatch.setattr("agents.train.Validation", NoGood)
+    assert trained(replace(two, agent=replace(two.agent, stay_out=True)), 0, "cpu").bundle.stays_out
+    assert capsys.readouterr().out == ""
 
 
 def test_a_cell_is_trained_as_a_run_is(two, simulated):
