@@ -295,7 +295,7 @@ def test_an_agent_that_never_beat_cash_stays_out(action, levels, simulated, tmp_
 @pytest.mark.parametrize("out", [True, False])
 def test_who_stays_out_is_named_above_the_table(out, simulated, tmp_path):
     bundle = replace(train(simulated, ENV, AGENT, "ppo", WINDOW, progress=False), stays_out=out)
-    report, _ = head_to_head([bundle], {}, None, simulated, ENV, WINDOW, BootstrapConfig(draws=50, block=10), tmp_path)
+    report, _ = head_to_head([bundle], {}, None, simulated, ENV, WINDOW, BootstrapConfig(draws=100, block=10), tmp_path)
     said = "In cash, for nothing on the validation rows spoke for trading (agent.stay_out): ppo + none."
     assert report.about.endswith(said) == out
     assert (said in (tmp_path / "table.md").read_text()) == out
