@@ -68,8 +68,11 @@ class Keeper(BaseCallback):
     @contextmanager
     def heeding(self, say: Say) -> Iterator[None]:
         """Inside, Ctrl-C stops the training before its next rollout, once it is saved; a second one stops it at once.
+
+        Where somebody else has decided what Ctrl-C does (`nohup`, a program around this one), that is left alone.
         """
-        if current_thread() is not main_thread():  # where no signal arrives
+        decided = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        if decided or current_thread() is not main_thread():  # no other thread may decide it
             yield
             return
 

@@ -164,6 +164,18 @@ def test_ctrl_c_saves_what_was_learnt(algo, simulated, tmp_path, monkeypatch, ca
     assert_same(whole.weights, again.weights)
 
 
+def test_a_ctrl_c_that_is_ignored_stays_ignored(simulated, tmp_path, monkeypatch):
+    """As under nohup."""
+    monkeypatch.setattr(AccountsVecEnv, "step_wait", interrupting(AccountsVecEnv.step_wait, after=7))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        trained(simulated, "ppo", tmp_path)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not (tmp_path / "training").exists()
+
+
 def interrupting(does, after: int):
     """A method that Ctrl-C strikes in once, after so many calls."""
     left = iter([*[False] * after, True])
