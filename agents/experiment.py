@@ -28,9 +28,7 @@ from envs.outcomes import why_not
 PRESETS = ("small", "full")
 PRETRAIN = {name: {"full": f"{name}.full"} for name in ("deep_lstm", "mamba", "mamba_mhsa")}
 """presets of pretraining, by encoder and size, that stand over those of the size"""
-
-
-KEPT = (("cache",), ("evaluation",), ("known",), ("fair_game",))
+KEPT = {"cache", "evaluation", "known", "fair_game"}
 """folders under --runs that are not one run's"""
 
 
@@ -121,7 +119,7 @@ class ExperimentConfig(Choice):
     def _check_place(self) -> None:
         """A run is written among the others and over nothing else, and is called by what it is trained on."""
         place = Path(self.name or "")
-        if place.is_absolute() or ".." in place.parts or place.parts[:1] in KEPT:
+        if place.is_absolute() or ".." in place.parts or KEPT & {*place.parts[:1]}:
             raise UserError(f"--name is a folder under --runs for this run alone, found {self.name!r}: take another")
         asked = preset("data", self.market).get("source", DataConfig.source) if self.market != "bundled" else ""
         if asked not in ("", self.data.source):

@@ -382,11 +382,10 @@ def test_what_dqn_cannot_do_is_said_before_any_work(place, tmp_path):
 
 
 def test_what_the_market_refuses_leaves_a_finished_run_where_it_is(run):
-    before = {path: path.stat().st_mtime_ns for path in run.parent.rglob("*") if path.name != "cache"}
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     refused(command("train_agent", "--config", run / "config.yaml", "--agent.extractor.shared", "True"),
             "is for several assets, and BTC is alone")
-    assert (run / "bundle").exists()
-    assert {path: path.stat().st_mtime_ns for path in before if path.exists()} == before
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     assert list(run.parent.glob("*.before*")) == []
 
 
@@ -479,6 +478,11 @@ def test_several_seeds_stand_in_one_table(tmp_path):
     assert {path.name for path in folder.glob("seed*")} == {"seed0", "seed1"}
     again = command("evaluate", folder, "--out", tmp_path / "out")
     assert "ppo + none, 2 seeds" in again.out
+    other = ("--config", tmp_path / "tiny.yaml", "--algo", "dqn", "--encoder", "none", "--runs", tmp_path / "runs")
+    assert command("train_agent", *other).code == 0
+    both = command("evaluate", tmp_path / "runs" / "dqn-none-seed0", folder, "--out", tmp_path / "both")
+    assert "ppo + none, 2 seeds" in both.out, both.err
+    assert "| dqn + none" in both.out
     alone = command("evaluate", folder / "seed1", "--out", tmp_path / "alone")
     assert "| ppo + none" in alone.out, alone.err
     assert "2 seeds" not in alone.out

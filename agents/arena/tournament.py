@@ -96,7 +96,7 @@ def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], e
     tracks = compete(everyone, dataset.market, env, window, dataset.split.test)
     remarks = [OPTIMISTIC] if env.fill == "same_close" else []
     if out := [name for name, bundle in zip(agents, bundles, strict=True) if bundle.stays_out]:
-        remarks.append(f"In cash, for nothing on the validation rows spoke for trading (agent.stay_out): "
+        remarks.append("In cash, for nothing on the validation rows spoke for trading (agent.stay_out): "
                        f"{'; '.join(out)}.")
     report = compare(tracks, bootstrap, " ".join(remarks))
     report.save(folder)
