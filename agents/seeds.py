@@ -15,6 +15,7 @@ from agents.bundle import Bundle
 from agents.callbacks import Say
 from agents.cells import paths_of, side_by_side
 from agents.experiment import ExperimentConfig
+from agents.second_look import pays
 from agents.sight import Sight
 from agents.supervised import ensemble_of, sight_of
 from agents.train import train
@@ -85,5 +86,16 @@ def trained(config: ExperimentConfig, seed: int, device: str, folder: Path | Non
 
 def train_on(config: ExperimentConfig, dataset: Dataset, sight: Sight, seed: int, device: str, folder: Path | None,
              say: Say = tqdm.write) -> Bundle:
+    def on_half(part: Dataset, name: str) -> Bundle:
+        """Everything anew, from the encoders on, and asked for no evidence."""
+        inside = replace(config, agent=replace(config.agent, stay_out=False),
+                         name=str(config.folder.relative_to(config.runs) / "halves" / name))
+        ensemble = ensemble_of(inside, part, device)[0] if config.agent.extractor.ensemble else None
+        return train_on(inside, part, sight_of(inside, part, device, ensemble), seed, device,
+                        folder and folder / "halves" / name, say)
+
+    def second_look(bundle: Bundle) -> bool:
+        return pays(bundle, dataset, config.data.split.embargo, on_half, device, config.cache, say)
+
     return train(dataset, config.env, config.agent, config.algo, config.data.window, sight, device, folder,
-                 config.cache, seed, config.progress, say)
+                 config.cache, seed, config.progress, say, second_look if config.agent.second_look else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -36,12 +37,14 @@ from envs.config import EnvConfig
 
 def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, window: int,
           seen: Sight | Checkpoint | None = None, device: str = "cpu", folder: Path | None = None,
-          cache: Path | None = None, seed: int = 0, progress: bool = True, say: Say = tqdm.write) -> Bundle:
+          cache: Path | None = None, seed: int = 0, progress: bool = True, say: Say = tqdm.write,
+          second_look: Callable[[Bundle], bool] | None = None) -> Bundle:
     """The best policy on validation rows, as a bundle; without a sight it sees the features of the last bar.
 
     With a `folder` the best weights so far are always on disk there, TensorBoard's logs beside them, and all that the
     training goes on from: after a kill the same call ends with the weights that it would have had. What a person should
-    know of it is said by `say`, whether or not `progress` is shown.
+    know of it is said by `say`, whether or not `progress` is shown. `second_look` is asked of an agent that would stay
+    out, unless it never trades or clearly loses on the validation rows: whether it trades all the same.
     """
     torch.set_num_threads(agent.threads)
     market, split = dataset.market, dataset.split
@@ -98,9 +101,13 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
         raise UserError(f"the policy's outputs are not numbers after {model.num_timesteps} steps: lower agent.lr "
                         f"({agent.lr}); the best weights so far, of step {watch.best_step}, are kept") from None
     best = bundle(watch.best_weights)
+    growth = watch.best_numbers["growth_per_bar"]
+    clearly_bad = growth + 2 * (growth - watch.best_score) <= 0  # by two standard errors
+    if best.stays_out and second_look and not clearly_bad:
+        best = replace(best, stays_out=not second_look(best))
     if best.stays_out:
         say(f"{best.name} stays out of the market: on the validation rows no look at it earned more than that, its "
-            f"standard error taken off (the best {watch.best_numbers['growth_per_bar'] * 1e4:+.2f} bps a bar); "
+            f"standard error taken off (the best {growth * 1e4:+.2f} bps a bar); "
             "--agent.stay_out False lets it trade all the same")
     if folder and state:
         best.save(folder / "bundle")
