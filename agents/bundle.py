@@ -11,7 +11,8 @@ from stable_baselines3.common.policies import BasePolicy
 from agents import ALGOS
 from agents.algos.recipe import Task, make_policy
 from agents.config import AgentConfig
-from agents.feature_table import publish
+from agents.earned import Earned
+from agents.feature_table import PUBLISHED, publish
 from agents.policy import Policy, StayOut
 from agents.sight import Sight, table_for
 from agents.weights import Weights, load_weights, save_weights
@@ -26,7 +27,7 @@ from envs.config import EnvConfig
 from envs.engine import Engine
 from envs.observations import observation_space
 
-FORMAT = 1  # of the JSON; raise it when the meaning of a key or of the weights changes
+FORMAT = 2  # of the JSON; raise it when the meaning of a key or of the weights changes
 SETTINGS, WEIGHTS = "bundle.json", "policy.safetensors"
 
 
@@ -44,7 +45,9 @@ class Bundle:
     seed: int
     weights: Weights
     sight: Sight = field(default_factory=Sight)
-    stays_out: bool = False  # nothing on the validation rows spoke for trading by these weights (`agent.stay_out`)
+    validated: Earned | None = None  # by these weights on the validation rows
+    halves: Earned | None = None  # by two of its kind on halves of the training rows, where a second look was taken
+    stays_out: bool = False  # neither spoke for trading (`agent.stay_out`)
 
     @property
     def encoder(self) -> str:
@@ -69,8 +72,11 @@ class Bundle:
         table = table_for(market, self.sight, self.agent, device, cache, scaler=self.table_scaler)
         engine = Engine(market, self.env, 1, self.window)
         actions = self.env.actions(len(market.assets))
+        known = table.key in PUBLISHED
         policy = make_policy(self.algo, Task(self.agent, self.env, 1, market.assets), publish(table),
                              observation_space(engine, "row"), actions.space)
+        if not known:  # the policy has it, and nothing of it stays behind once the policy goes
+            del PUBLISHED[table.key]
         try:
             policy.load_state_dict(self.weights)
         except RuntimeError as error:
@@ -98,7 +104,7 @@ class Bundle:
         self.sight.save(folder)
         save_weights(self.weights, folder / WEIGHTS)
         write_json(folder / SETTINGS, {
-            "format": FORMAT, "stays_out": self.stays_out,
+            "format": FORMAT, "validated": self.validated, "halves": self.halves, "stays_out": self.stays_out,
             "algo": self.algo, "agent": plain(self.agent), "env": plain(self.env), "window": self.window,
             "scaler": self.scaler.plain(), "table_scaler": self.table_scaler.plain(),
             "trained": self.trained, "market": self.market, "assets": self.assets, "seed": self.seed,
@@ -129,6 +135,8 @@ class Bundle:
                 seed=int(stored["seed"]),
                 weights=load_weights(folder / WEIGHTS),
                 sight=Sight.load(folder, stored),
+                validated=stored["validated"] and Earned(*stored["validated"]),
+                halves=stored["halves"] and Earned(*stored["halves"]),
                 stays_out=stored["stays_out"],
             )
         except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
 from agents.config import AgentConfig
+from agents.earned import Earned
 from agents.sb3_env import AccountsVecEnv
 from agents.watch.cockpit import Card, draw_look, record_best, record_card, record_look
 from agents.watch.critic import calibration
@@ -24,12 +24,14 @@ POINTS = 200  # of the training curves
 
 
 class Watch(BaseCallback):
-    """Validates `agent.validations` times, keeps the best weights on disk and in memory, logs, and shows a bar.
+    """Looks before anything is learnt, then `agent.validations` times and at the end; keeps the best weights on disk
+    and in memory, logs, and shows a bar.
 
-    Best is the highest mean growth less one standard error: among a dozen looks at a noisy span the mean alone would
-    choose a lucky gambler over a policy that has learnt to stay out. The first look shows where the training began:
-    what has been taught nothing yet is not chosen, however lucky it was, unless it is the clone of a teacher. With
-    `agent.patience` so many looks in a row that find nothing better end the training.
+    Best is the highest mean growth less one standard error. The first look shows where the training began: what has
+    been taught nothing yet is not chosen, however lucky it was, unless it is the clone of a teacher. Nor are weights
+    that never trade, where others do and the agent may stay out: that takes no weights, and the best that trade are
+    needed to tell whether it should. With `agent.patience` so many looks in a row that find nothing better end the
+    training.
 
     It draws no random number and leaves the policy as it found it, so how often one looks changes nothing.
     """
@@ -39,7 +41,8 @@ class Watch(BaseCallback):
         super().__init__()
         self.validation, self.agent, self.keep, self.progress, self.card = validation, agent, keep, progress, card
         self.say = say
-        self.best_score, self.best_step = -np.inf, 0
+        self.best_rank: tuple[float, float] = (-1.0, 0.0)  # taught and trading come before all that is earned
+        self.best_step, self.best = 0, Earned(0.0, 0.0)
         self.best_weights: Weights = {}
         self.best_numbers: dict[str, float] = {}
         self.worse = 0  # looks since the best one
@@ -94,14 +97,13 @@ class Watch(BaseCallback):
                 raise UserError(f"the policy's {name} is not a number after {self.num_timesteps} steps; lower agent.lr "
                                 f"(the best weights so far are kept, from step {self.best_step})")
         look = self.validation.run(policy)
-        growth = float(look.growths.mean())
-        score = growth - float(look.growths.std()) / np.sqrt(len(look.growths))
-        first = not self.best_weights
-        if first and not self.agent.warm.teacher:
-            score = -np.inf
+        earned = Earned.of(look.growths, idle=look.metrics.trades == 0)
+        taught = bool(self.best_weights or self.agent.warm.teacher)
+        rank = (taught + (taught and not (earned.idle and self.agent.stay_out)), earned.score)
         self.worse += 1
-        if first or score > self.best_score:
-            self.best_score, self.best_step, self.worse = score, self.num_timesteps, 0
+        if rank > self.best_rank:
+            self.best_rank, self.best_step, self.worse = rank, self.num_timesteps, 0
+            self.best = earned
             self.best_weights, self.best_numbers = portable(weights), look.numbers
             self.keep(self.best_weights)
         for name, value in calibration(policy, look, self.agent.gamma, self.agent.reward_scale).items():
@@ -111,7 +113,7 @@ class Watch(BaseCallback):
             draw_look(self.logger, look, self.validation.engine.market.assets,
                       f"Validation rows after {self.num_timesteps:,} steps, {self._updates:,} updates")
         self._point()
-        shown = f"{growth * 1e4:+.2f} bps/bar"
+        shown = f"{earned.mean * 1e4:+.2f} bps/bar"
         self._bar.set_postfix(updates=self._updates, valid=shown)
         if self.progress and self._bar.disable:
             self.say(f"step {self.num_timesteps:,} of {self.agent.steps:,}: {shown} on the validation rows")

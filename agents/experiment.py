@@ -189,6 +189,10 @@ class ExperimentConfig(Choice):
         """Where the agent of one seed is kept: the run's own folder, unless there are several."""
         return self.folder if self.seeds == 1 else self.folder / f"seed{seed}"
 
+    def within(self, folder: Path) -> Self:
+        """The same, with a folder of its own inside this run's."""
+        return replace(self, name=str(folder.relative_to(self.runs)))
+
     @property
     def cache(self) -> Path:
         return self.runs / "cache"

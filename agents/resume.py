@@ -28,22 +28,38 @@ from torch.optim import Optimizer
 
 from agents.algos.replay import RowReplay
 from agents.callbacks import Say, Watch
+from agents.earned import Earned
 from agents.finetuning import optimisers
 from agents.sb3_env import AccountsVecEnv
 from configs.errors import UserError
-from configs.run import plain
+from configs.run import code_digest, plain, write_json
 from data.durable import write_durably
 
 FILE = "training.safetensors"
+ENDED = "ended.json"
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls", "_current_progress_remaining",
             "exploration_rate")
-NOTED = ("best_score", "best_step", "best_numbers", "worse", "next_look", "next_point")  # by the Watch
+NOTED = ("best", "best_rank", "best_step", "best_numbers", "worse", "next_look", "next_point")  # by the Watch
 Arrays = dict[str, np.ndarray]
 
 
 def digest_of(**settings: Any) -> str:
     """What a state belongs to: other settings, other data or another seed are another training."""
     return hashlib.sha256(json.dumps(plain(settings), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def note_end(folder: Path, digest: str) -> None:
+    """The training has ended, its bundle is stored: there is nothing left to go on from."""
+    write_json(folder / ENDED, {"training": digest, "code": code_digest()})
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def has_ended(folder: Path, digest: str) -> bool:
+    """Whether this very training came to its end here, by the code as it is."""
+    try:
+        return bool(json.loads((folder / ENDED).read_text()) == {"training": digest, "code": code_digest()})
+    except (OSError, ValueError):
+        return False
 
 
 class Keeper(BaseCallback):
@@ -84,6 +100,7 @@ class Keeper(BaseCallback):
         try:
             yield
             if self.asked:  # during the last rollout
+                save(self.path, self.digest, self.model, self.watch)
                 raise KeyboardInterrupt
         except KeyboardInterrupt:
             if self.path.exists():
@@ -144,6 +161,7 @@ def put_back(model: BaseAlgorithm, watch: Watch, parts: dict[str, Arrays], facts
     watch.best_weights = {name: torch.from_numpy(array) for name, array in parts.get("best", {}).items()}
     for name, value in facts["watch"].items():
         setattr(watch, name, value)
+    watch.best, watch.best_rank = Earned(*watch.best), (watch.best_rank[0], watch.best_rank[1])
     moments: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
     for name, array in parts.get("moments", {}).items():
         which, index, moment = name.split("/")

@@ -15,7 +15,7 @@ from agents.bundle import Bundle
 from agents.callbacks import Say
 from agents.cells import paths_of, side_by_side
 from agents.experiment import ExperimentConfig
-from agents.second_look import pays
+from agents.second_look import in_doubt, second_look
 from agents.sight import Sight
 from agents.supervised import ensemble_of, sight_of
 from agents.train import train
@@ -31,7 +31,7 @@ def silent(_: str) -> None:
 class Trained(NamedTuple):
     bundle: Bundle
     dataset: Dataset
-    seconds: float  # that the agent took to learn
+    seconds: float  # that the agent took to learn, a second look included
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,7 @@ def trained(config: ExperimentConfig, seed: int, device: str, folder: Path | Non
             ) -> Trained:
     """An agent and its market; features, encoders and ensemble come from the cache where they fit."""
     dataset = load_dataset(config.data, config.cache / "features")
-    ensemble = ensemble_of(config, dataset, device)[0] if config.agent.extractor.ensemble else None
-    sight = sight_of(config, dataset, device, ensemble)
+    sight = taught_sight(config, dataset, device)
     started = time.perf_counter()
     bundle = train_on(config, dataset, sight, seed, device, folder, say)
     return Trained(bundle, dataset, time.perf_counter() - started)
@@ -86,16 +85,29 @@ def trained(config: ExperimentConfig, seed: int, device: str, folder: Path | Non
 
 def train_on(config: ExperimentConfig, dataset: Dataset, sight: Sight, seed: int, device: str, folder: Path | None,
              say: Say = tqdm.write) -> Bundle:
+    """The agent of one seed, with the evidence for it."""
+    bundle = train(dataset, config.env, config.agent, config.algo, config.data.window, sight, device, folder,
+                   config.cache, seed, config.progress, say)
+
     def on_half(part: Dataset, name: str) -> Bundle:
         """Everything anew, from the encoders on, and asked for no evidence."""
-        inside = replace(config, agent=replace(config.agent, stay_out=False),
-                         name=str(config.folder.relative_to(config.runs) / "halves" / name))
-        ensemble = ensemble_of(inside, part, device)[0] if config.agent.extractor.ensemble else None
-        return train_on(inside, part, sight_of(inside, part, device, ensemble), seed, device,
-                        folder and folder / "halves" / name, say)
+        inside = config.within(config.folder_of(seed) / "halves" / name)
+        inside = replace(inside, agent=replace(config.agent, stay_out=False))
+        return train_on(inside, part, taught_sight(inside, part, device), seed, device,
+                        folder and folder / "halves" / name, lambda what: say(f"{name} half: {what}"))
 
-    def second_look(bundle: Bundle) -> bool:
-        return pays(bundle, dataset, config.data.split.embargo, on_half, device, config.cache, say)
+    if config.agent.second_look and in_doubt(bundle):
+        bundle = second_look(bundle, dataset, config.data.split.embargo, config.bootstrap.block, on_half, device,
+                             config.cache, say)
+        if folder:
+            bundle.save(folder / "bundle")
+    if bundle.stays_out:
+        say(f"{bundle.name} stays out of the market: on the validation rows the best look at it earned "
+            f"{bundle.validated}, which does not speak for trading; --agent.stay_out False lets it trade all the same")
+    return bundle
 
-    return train(dataset, config.env, config.agent, config.algo, config.data.window, sight, device, folder,
-                 config.cache, seed, config.progress, say, second_look if config.agent.second_look else None)
+
+def taught_sight(config: ExperimentConfig, dataset: Dataset, device: str) -> Sight:
+    """What the agent sees through, the ensemble as well where it is asked for."""
+    ensemble = ensemble_of(config, dataset, device)[0] if config.agent.extractor.ensemble else None
+    return sight_of(config, dataset, device, ensemble)

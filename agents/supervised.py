@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agents.experiment import ExperimentConfig
@@ -69,8 +68,7 @@ def sight_of(config: ExperimentConfig, dataset: Dataset, device: str, ensemble: 
         if config.progress:
             print(f"the ensemble anew, without block {fold + 1} of {wanted.folds} of the training rows",
                   file=sys.stderr)
-        inside = replace(config, name=str(config.folder.relative_to(config.runs) / f"heldout-{fold}"))
-        found, forecasts = ensemble_of(inside, part, device)
+        found, forecasts = ensemble_of(config.within(config.folder / f"heldout-{fold}"), part, device)
         assert found is not None
         return found, forecasts
 

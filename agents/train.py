@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -37,14 +35,13 @@ from envs.config import EnvConfig
 
 def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, window: int,
           seen: Sight | Checkpoint | None = None, device: str = "cpu", folder: Path | None = None,
-          cache: Path | None = None, seed: int = 0, progress: bool = True, say: Say = tqdm.write,
-          second_look: Callable[[Bundle], bool] | None = None) -> Bundle:
+          cache: Path | None = None, seed: int = 0, progress: bool = True, say: Say = tqdm.write) -> Bundle:
     """The best policy on validation rows, as a bundle; without a sight it sees the features of the last bar.
 
     With a `folder` the best weights so far are always on disk there, TensorBoard's logs beside them, and all that the
-    training goes on from: after a kill the same call ends with the weights that it would have had. What a person should
-    know of it is said by `say`, whether or not `progress` is shown. `second_look` is asked of an agent that would stay
-    out, unless it never trades or clearly loses on the validation rows: whether it trades all the same.
+    training goes on from: after a kill the same call ends with the weights that it would have had, and of a training
+    that came to its end there it is handed back. What a person should know of it is said by `say`, whether or not
+    `progress` is shown. Whether an agent that stays out deserves a second look is not asked here but in `agents.seeds`.
     """
     torch.set_num_threads(agent.threads)
     market, split = dataset.market, dataset.split
@@ -52,6 +49,12 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
     train_rows = market.decision_rows(window, split.train)
     sight = Sight.of(seen)
     table = table_for(market, sight, agent, device, cache, train_rows)
+    digest = resume.digest_of(  # of all that changes a weight
+        algo=algo, agent=replace(agent, save_every=0.0, second_look=True), env=env, window=window, seed=seed,
+        table=table.key, market=market.fingerprint,
+        spans={**spans_of(split), "test": [split.test.start, split.test.stop]})
+    if folder and (ended := ended_in(folder, digest)):
+        return replace(ended, agent=agent)
     accounts = AccountsVecEnv(market, env, agent.accounts, window, split.train, agent.reward_scale, seed=seed)
     model = make_model(algo, Task(agent, env, accounts.num_envs, market.assets), accounts, publish(table), device, seed)
 
@@ -59,7 +62,8 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
 
     def bundle(weights: Weights) -> Bundle:
         return Bundle(algo, agent, env, window, dataset.scaler, table.scaler, spans_of(split), market.fingerprint,
-                      market.assets, seed, weights, replace(sight, said=None), may_stay_out and watch.best_score <= 0)
+                      market.assets, seed, weights, replace(sight, said=None), watch.best,
+                      stays_out=may_stay_out and watch.best.score <= 0)
 
     def keep(weights: Weights) -> None:
         if folder:
@@ -78,10 +82,6 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
     resumed = False
     heeding: AbstractContextManager[None] = nullcontext()
     if folder and state:
-        spans = {**spans_of(split), "test": [split.test.start, split.test.stop]}
-        # save_every changes no number
-        digest = resume.digest_of(algo=algo, agent=replace(agent, save_every=0.0), env=env, window=window, seed=seed,
-                                  table=table.key, market=market.fingerprint, spans=spans)
         keeper = resume.Keeper(state, digest, agent.save_every, watch)
         callbacks.append(keeper)
         heeding = keeper.heeding(say)
@@ -101,19 +101,21 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
         raise UserError(f"the policy's outputs are not numbers after {model.num_timesteps} steps: lower agent.lr "
                         f"({agent.lr}); the best weights so far, of step {watch.best_step}, are kept") from None
     best = bundle(watch.best_weights)
-    growth = watch.best_numbers["growth_per_bar"]
-    clearly_bad = growth + 2 * (growth - watch.best_score) <= 0  # by two standard errors
-    if best.stays_out and second_look and not clearly_bad:
-        best = replace(best, stays_out=not second_look(best))
-    if best.stays_out:
-        say(f"{best.name} stays out of the market: on the validation rows no look at it earned more than that, its "
-            f"standard error taken off (the best {growth * 1e4:+.2f} bps a bar); "
-            "--agent.stay_out False lets it trade all the same")
     if folder and state:
         best.save(folder / "bundle")
-        if state.parent.exists():  # it has been gone on from to the end
-            shutil.rmtree(state.parent)
+        resume.note_end(state.parent, digest)
     return best
+
+
+def ended_in(folder: Path, digest: str) -> Bundle | None:
+    """The bundle of this very training, if it came to its end in `folder`; without what was found out since."""
+    if not resume.has_ended(folder / "training", digest):
+        return None
+    try:
+        found = Bundle.load(folder / "bundle")
+    except UserError:
+        return None
+    return replace(found, halves=None, stays_out=found.stays_out or found.halves is not None)
 
 
 def logger_of(folder: Path, step: int) -> Logger:

@@ -95,9 +95,13 @@ def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], e
     everyone = {**agents, **supervised(forecasts, ensemble, dataset, env, window), **baselines(dataset)}
     tracks = compete(everyone, dataset.market, env, window, dataset.split.test)
     remarks = [OPTIMISTIC] if env.fill == "same_close" else []
-    if out := [name for name, bundle in zip(agents, bundles, strict=True) if bundle.stays_out]:
+    named = dict(zip(agents, bundles, strict=True))
+    if out := [name for name, bundle in named.items() if bundle.stays_out]:
         remarks.append("In cash, for nothing on the validation rows spoke for trading (agent.stay_out): "
                        f"{'; '.join(out)}.")
+    if let_in := [name for name, bundle in named.items() if bundle.halves and not bundle.stays_out]:
+        remarks.append("Let in by a second look, on halves of the training rows (agent.second_look): "
+                       f"{'; '.join(let_in)}.")
     report = compare(tracks, bootstrap, " ".join(remarks))
     report.save(folder)
     draw(tracks, folder / "equity.png")

@@ -14,7 +14,6 @@ from agents.bundle import Bundle, spans_of
 from agents.diagnosis.config import DiagnosisConfig
 from agents.diagnosis.record import in_order
 from agents.diagnosis.walk import Ground, judged
-from agents.feature_table import PUBLISHED
 from agents.policy import Policy
 from configs.errors import UserError
 from data.bootstrap import BootstrapConfig
@@ -68,7 +67,7 @@ class Subject:
             states = known.slice(slice(first, valid.stop))
 
         def policy_of(seen: Market) -> Policy:
-            return forgotten(bundle, seen, device, cache if seen is market else None)
+            return bundle.policy(seen, device, cache if seen is market else None)
 
         recipe = recipe_of(bundle.algo, Task(bundle.agent, bundle.env, 1, market.assets))
         return cls(bundle.name, ground, policy_of, bundle.agent.account if recipe.sees_account else ("weight",),
@@ -112,20 +111,11 @@ def enough_past(bundle: Bundle, ground: Ground, device: str, cache: Path | None)
     rows = ground.engine().decisions[:, 0] - env.observation_delay
     account = np.zeros((len(rows), len(account_names(market.assets))), np.float32)
     whole, part = (in_order(policy, {"row": (rows - start).astype(np.int32)[:, None], "account": account})
-                   for start, policy in ((0, forgotten(bundle, market, device, cache)),
-                                         (first, forgotten(bundle, market.slice(slice(first, ground.rows.stop)), device,
+                   for start, policy in ((0, bundle.policy(market, device, cache)),
+                                         (first, bundle.policy(market.slice(slice(first, ground.rows.stop)), device,
                                                            cache))))
     same = np.isclose(whole, part, rtol=0, atol=1e-3).reshape(len(rows), -1).all(axis=1)
     return first if same.mean() >= SAME else 0
-
-
-def forgotten(bundle: Bundle, market: Market, device: str, cache: Path | None) -> Policy:
-    """The bundle's policy; of its table nothing stays behind once it goes, for a diagnosis makes dozens of them."""
-    before = set(PUBLISHED)
-    policy = bundle.policy(market, device, cache)
-    for key in set(PUBLISHED) - before:
-        del PUBLISHED[key]
-    return policy
 
 
 def columns_by_group(market: Market, features: Iterable[Feature]) -> dict[str, np.ndarray]:

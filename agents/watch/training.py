@@ -10,7 +10,7 @@ from envs.layout import EQUITY, LOG_EQUITY, MONEY, PEAK, START, TURNOVER
 
 
 class Tally:
-    """Sums over accounts and steps; everything kept is an array, so that it can be stored and taken up again.
+    """Sums over accounts and steps. A training that goes on after a kill begins them anew: curves alone rest on them.
 
     `deepest` and the two `before` belong to episodes that are under way and stay; the others start over with `take`.
     """

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,27 +25,35 @@ from encoders.forecast import Forecast
 Taught = Callable[[Dataset, int], tuple[Ensemble, dict[str, Forecast]]]
 
 
-def without_block(dataset: Dataset, window: int, folds: int, embargo: int) -> list[tuple[Dataset, slice]]:
-    """For each block of the training rows the dataset with its labels unknown, and the block's rows.
+class Held(NamedTuple):
+    dataset: Dataset  # with unknown labels in the block and on the rows around it that meet it
+    block: slice  # training rows that are held out
+    taught: tuple[slice, ...]  # training rows that are left
 
-    The scaler, which knows the spread of all training rows, stays as it is.
+
+def without_block(dataset: Dataset, window: int, folds: int, embargo: int) -> list[Held]:
+    """Each block of the training rows held out in turn. The scaler, which knows the spread of all training rows, stays
+    as it is.
 
     >>> from data.dataset import DataConfig, KnownConfig, load_dataset
     >>> data = load_dataset(DataConfig(source="known", known=KnownConfig("ou_real", bars=2_000)))
-    >>> part, block = without_block(data, window=8, folds=3, embargo=0)[1]
-    >>> block, part.labels.known[[368, 369, 830, 831]].tolist()
-    (slice(400, 800, None), [True, False, False, True])
+    >>> part, block, taught = without_block(data, window=8, folds=3, embargo=0)[1]
+    >>> block, taught
+    (slice(400, 800, None), (slice(0, 369, None), slice(831, 1200, None)))
+    >>> part.labels.known[[368, 369, 830, 831]].tolist()
+    [True, False, False, True]
     """
     first, last, _ = dataset.split.train.indices(len(dataset.market))
     found = []
     for fold in purged_kfold(last - first, dataset.labels.reach, window, KFoldConfig(folds, embargo)):
         known = np.ones(len(dataset.market), bool)
         known[first:last] = False
-        for span in fold.train:
-            known[first + span.start : first + span.stop] = True
+        taught = tuple(slice(first + span.start, first + span.stop) for span in fold.train)
+        for span in taught:
+            known[span] = True
         [block] = fold.test
-        found.append((replace(dataset, labels=only(dataset.labels, known)),
-                      slice(first + block.start, first + block.stop)))
+        found.append(Held(replace(dataset, labels=only(dataset.labels, known)),
+                          slice(first + block.start, first + block.stop), taught))
     return found
 
 
@@ -52,7 +61,7 @@ def held_out(said: Forecast, dataset: Dataset, window: int, folds: int, embargo:
     """`said` of the whole market, but of each block of the training rows what an ensemble says that `taught` makes of
     the dataset without that block's labels."""
     parts = {name: np.array(value, copy=True) for name, value in vars(said).items() if value is not None}
-    for number, (part, block) in enumerate(without_block(dataset, window, folds, embargo)):
+    for number, (part, block, _) in enumerate(without_block(dataset, window, folds, embargo)):
         ensemble, forecasts = taught(part, number)
         # members' track record begins with the block, as it begins with the validation rows for the ensemble itself
         found = ensemble.fusion.apply(forecasts, dataset.labels, since=block.start)

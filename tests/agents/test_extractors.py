@@ -212,7 +212,7 @@ def test_held_out_forecasts_do_not_flatter(simulated):
 
 def test_a_block_is_forecast_by_those_who_know_none_of_its_labels(simulated):
     """Its labels are turned round: what is said of it stays, to the bit."""
-    part, block = without_block(simulated, WINDOW, 3, 4)[1]
+    part, block, _ = without_block(simulated, WINDOW, 3, 4)[1]
     labels = simulated.labels
     inside = np.zeros((len(simulated.market), 1), bool)
     inside[block.start - labels.reach : block.stop] = True  # labels before it tell of its bars

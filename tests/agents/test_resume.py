@@ -20,10 +20,10 @@ from stable_baselines3.common.logger import Logger
 
 from agents import ALGOS, resume
 from agents.algos.all_q import AllQ
-from agents.bundle import Bundle
+from agents.bundle import WEIGHTS, Bundle
 from agents.callbacks import Watch
 from agents.config import CurriculumConfig, ExtractorConfig, WarmConfig
-from agents.resume import FILE
+from agents.resume import ENDED, FILE
 from agents.sb3_env import AccountsVecEnv
 from agents.train import train
 from agents.weights import Weights
@@ -146,13 +146,14 @@ def test_it_goes_on_and_does_not_begin_anew(simulated, tmp_path, monkeypatch):
     assert len(steps) - before <= LONG.steps // LONG.accounts - 30
 
 
-@pytest.mark.parametrize("algo", ["ppo", "dqn", "all_q"])
-def test_ctrl_c_saves_what_was_learnt(algo, simulated, tmp_path, monkeypatch, capsys):
-    """However long ago the last save was; the signal strikes in the midst of a step, or of a lesson."""
+@pytest.mark.parametrize(("algo", "after"), [("ppo", 7), ("dqn", 7), ("all_q", 7), ("ppo", 59), ("dqn", 59)])
+def test_ctrl_c_saves_what_was_learnt(algo, after, simulated, tmp_path, monkeypatch, capsys):
+    """However long ago the last save was; the signal strikes in the midst of a step, or of a lesson, or of the last
+    one."""
     whole, last = trained(simulated, algo, tmp_path / "whole", save_every=600.0)
     before = signal.getsignal(signal.SIGINT)
     for owner, name in ((AccountsVecEnv, "step_wait"), (AllQ, "teach")):
-        monkeypatch.setattr(owner, name, interrupting(getattr(owner, name), after=7))
+        monkeypatch.setattr(owner, name, interrupting(getattr(owner, name), after=after))
     with pytest.raises(KeyboardInterrupt):
         trained(simulated, algo, tmp_path / "stopped", save_every=600.0)
     assert signal.getsignal(signal.SIGINT) is before
@@ -173,7 +174,7 @@ def test_a_ctrl_c_that_is_ignored_stays_ignored(simulated, tmp_path, monkeypatch
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
-    assert not (tmp_path / "training").exists()
+    assert [path.name for path in (tmp_path / "training").iterdir()] == [ENDED]
 
 
 def interrupting(does, after: int):
@@ -186,6 +187,24 @@ def interrupting(does, after: int):
         return does(self, *given)
 
     return step
+
+
+def test_a_training_that_has_ended_is_handed_back(simulated, tmp_path, monkeypatch):
+    first, _ = trained(simulated, "ppo", tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("agents.train.make_model", lambda *_, **__: pytest.fail("it is trained anew"))
+        again, _ = trained(simulated, "ppo", tmp_path, save_every=9.0, second_look=False)
+    assert_same(first.weights, again.weights)
+    assert (again.agent.save_every, again.stays_out) == (9.0, first.stays_out)
+    other, _ = trained(simulated, "ppo", tmp_path, gamma=0.5)
+    assert any(not torch.equal(value, other.weights[name]) for name, value in first.weights.items())
+    (tmp_path / "bundle" / WEIGHTS).write_bytes(b"")
+    mended, _ = trained(simulated, "ppo", tmp_path, gamma=0.5)
+    assert_same(other.weights, mended.weights)
+    monkeypatch.setattr(resume, "code_digest", lambda: "another")
+    started = (tmp_path / "bundle" / WEIGHTS).stat().st_mtime_ns
+    trained(simulated, "ppo", tmp_path, gamma=0.5)
+    assert (tmp_path / "bundle" / WEIGHTS).stat().st_mtime_ns > started, "other code may learn otherwise"
 
 
 def test_other_settings_begin_anew(simulated, tmp_path, monkeypatch):
