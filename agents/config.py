@@ -148,8 +148,8 @@ class AgentConfig:
     """whether an agent stays in cash that never earned more than cash on the validation rows, a standard error taken
     off; False lets its best weights trade whatever they earned there"""
     second_look: bool = True
-    """whether such an agent gets another chance, unless it clearly loses there: two more are trained, each on one half
-    of the training rows, and judged on the other half"""
+    """whether such an agent gets another chance, unless it never trades or clearly loses there: two more are trained,
+    each on one half of the training rows, and what they earn on the other half decides"""
     patience: int = 0
     """training ends after so many validations in a row without a better one; 0: never"""
     save_every: float = 60.0
