@@ -145,8 +145,8 @@ class AgentConfig:
     validations: int = 10
     """how often the policy is tried on validation rows; the best one is kept"""
     stay_out: bool = True
-    """whether an agent stays in cash that never earned more than cash on the validation rows, a standard error taken
-    off; False lets its best weights trade whatever they earned there"""
+    """whether an agent stays in cash whose best weights did not clearly earn something on the validation rows, 1.65
+    standard errors or more; False lets them trade whatever they earned there"""
     second_look: bool = True
     """whether such an agent gets another chance, unless it never trades or clearly loses there: two more are trained,
     each on one half of the training rows, and what they earn on the other half decides"""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-CLEAR = 1.645  # standard errors: one side of a normal's 5 %
+CLEAR = 1.645  # standard errors: by luck alone, where nothing was chosen by them, once in twenty times
 
 
 class Earned(NamedTuple):

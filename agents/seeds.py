@@ -103,7 +103,7 @@ def train_on(config: ExperimentConfig, dataset: Dataset, sight: Sight, seed: int
             bundle.save(folder / "bundle")
     if bundle.stays_out:
         say(f"{bundle.name} stays out of the market: on the validation rows the best look at it earned "
-            f"{bundle.validated}, which does not speak for trading; --agent.stay_out False lets it trade all the same")
+            f"{bundle.validated}, which is not clear enough; --agent.stay_out False lets it trade all the same")
     return bundle
 
 

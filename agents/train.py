@@ -63,7 +63,7 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
     def bundle(weights: Weights) -> Bundle:
         return Bundle(algo, agent, env, window, dataset.scaler, table.scaler, spans_of(split), market.fingerprint,
                       market.assets, seed, weights, replace(sight, said=None), watch.best,
-                      stays_out=may_stay_out and watch.best.score <= 0)
+                      stays_out=may_stay_out and not watch.best.clear)
 
     def keep(weights: Weights) -> None:
         if folder:

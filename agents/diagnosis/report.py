@@ -21,8 +21,8 @@ from encoders.score_table import as_markdown
 BPS = 1e4
 PAST = ("Growth is log growth after all costs. These rows chose the agent's weights, so that its growth here flatters "
         "it; the test rows were cut off before anything was asked.")
-OUT = ("**This agent stays in cash**: no look at it on these rows earned more than that, a standard error taken off "
-       "(`agent.stay_out`). What follows is of the weights that it would trade by, and of no trade that it makes.")
+OUT = ("**This agent stays in cash**: nothing that it earned on these rows speaks for trading (`agent.stay_out`), nor "
+       "does a second look, where one was taken. What follows is of the weights that it would trade by, and of no trade that it makes.")
 STARS = "A star marks an interval that leaves out zero; of twenty groups that mean nothing one gets it by chance."
 
 
