@@ -22,7 +22,8 @@ BPS = 1e4
 PAST = ("Growth is log growth after all costs. These rows chose the agent's weights, so that its growth here flatters "
         "it; the test rows were cut off before anything was asked.")
 OUT = ("**This agent stays in cash**: nothing that it earned on these rows speaks for trading (`agent.stay_out`), nor "
-       "does a second look, where one was taken. What follows is of the weights that it would trade by, and of no trade that it makes.")
+       "does a second look, where one was taken. What follows is of the weights that it would trade by, and of no "
+       "trade that it makes.")
 STARS = "A star marks an interval that leaves out zero; of twenty groups that mean nothing one gets it by chance."
 
 
