@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from agents.arena.rollout import Contestant, compete
-from agents.arena.statistics import resample
+from agents.arena.statistics.resampling import resample
 from agents.cells import experiment_of
 from agents.experiment import ExperimentConfig
 from agents.seeds import trained

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from agents.arena.statistics import iqm, iqm_interval
+from agents.arena.statistics.runs import iqm, iqm_interval
 from agents.bundle import Bundle
 from agents.cells import experiment_of
 from agents.experiment import ExperimentConfig

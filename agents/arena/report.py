@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from agents.arena.rollout import Track
-from agents.arena.statistics import Resampled, iqm, over_seeds, resample
+from agents.arena.statistics.resampling import Resampled, over_seeds, resample
+from agents.arena.statistics.runs import iqm
 from agents.plots import equity_figure, save_figure
 from configs.run import write_json
 from data.bootstrap import BootstrapConfig, interval

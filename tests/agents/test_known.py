@@ -22,7 +22,8 @@ from agents.arena.known import (
     train_and_judge,
     walk,
 )
-from agents.arena.statistics import iqm, iqm_interval, over_seeds
+from agents.arena.statistics.resampling import over_seeds
+from agents.arena.statistics.runs import iqm, iqm_interval
 from agents.bundle import Bundle
 from agents.cells import digest_of
 from agents.config import AgentConfig

@@ -12,7 +12,7 @@ from scipy import stats
 
 from agents.arena.report import ENSEMBLE, as_markdown, compare, readable, verdict
 from agents.arena.rollout import Track
-from agents.arena.statistics import resample
+from agents.arena.statistics.resampling import resample
 from configs.errors import UserError
 from data.bootstrap import BootstrapConfig, interval, stationary_indices
 from envs.metrics import measure, returns_of, sharpe
