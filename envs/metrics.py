@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TAIL = 0.05  # share of the bars that value at risk and expected shortfall are about
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -21,6 +23,9 @@ class Metrics:
     trades: int  # steps in which an order was sent
     win_rate: float  # share of bars with a gain among those with a position
     exposure: float  # mean sum of absolute weights
+    profit_factor: float  # what the winning bars gained over what the losing ones lost; 0 where none lost
+    value_at_risk: float  # return of a bar that one in twenty falls short of
+    expected_shortfall: float  # mean return of these
 
 
 def returns_of(equity: np.ndarray) -> np.ndarray:
@@ -59,6 +64,7 @@ def measure(equity: np.ndarray, weights: np.ndarray, turnover: np.ndarray, costs
     annual = growth ** (1 / years) - 1 if growth > 0 else -1.0
     drawdown = float(np.max(1 - equity / np.maximum.accumulate(equity)))
     downside = np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2))
+    gained, lost = float(returns[returns > 0].sum()), -float(returns[returns < 0].sum())
     held = np.abs(weights).sum(axis=1)
     active = held > 0
     return Metrics(
@@ -74,4 +80,7 @@ def measure(equity: np.ndarray, weights: np.ndarray, turnover: np.ndarray, costs
         trades=int((turnover > 0).sum()),
         win_rate=float((returns[active] > 0).mean()) if active.any() else 0.0,
         exposure=float(held.mean()),
+        profit_factor=gained / lost if lost else 0.0,
+        value_at_risk=float(np.quantile(returns, TAIL)),
+        expected_shortfall=float(np.sort(returns)[: int((len(returns) - 1) * TAIL) + 1].mean()),
     )

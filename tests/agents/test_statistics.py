@@ -129,6 +129,37 @@ def test_metrics_by_hand():
     assert found.exposure == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_metrics_are_those_of_empyrical(seed):
+    """Where both know the number; hours of a year without gaps."""
+    empyrical = pytest.importorskip("empyrical")
+    rng = np.random.default_rng(seed)
+    returns = rng.standard_t(4, 5_000 + seed) * 0.004 + 1e-5 * seed
+    equity = 1_000.0 * np.cumprod(np.append(1.0, 1 + returns))
+    bars = len(returns)
+    found = measure(equity, np.ones((bars, 1)), np.zeros(bars), 0.0, bars / HOURS, HOURS)
+    year = {"annualization": HOURS}
+    theirs = {
+        "total_return": empyrical.cum_returns_final(returns), "annual_return": empyrical.annual_return(returns, **year),
+        "volatility": empyrical.annual_volatility(returns, **year), "sharpe": empyrical.sharpe_ratio(returns, **year),
+        "sortino": empyrical.sortino_ratio(returns, **year), "calmar": empyrical.calmar_ratio(returns, **year),
+        "max_drawdown": -empyrical.max_drawdown(returns), "value_at_risk": empyrical.value_at_risk(returns),
+        "expected_shortfall": empyrical.conditional_value_at_risk(returns),
+    }
+    for name, expected in theirs.items():
+        assert getattr(found, name) == pytest.approx(expected, rel=1e-10), name
+
+
+def test_what_was_gained_over_what_was_lost():
+    def factor(*equity: float) -> float:
+        bars = len(equity) - 1
+        return measure(np.array(equity), np.ones((bars, 1)), np.zeros(bars), 0.0, 1.0, HOURS).profit_factor
+
+    assert factor(100.0, 110.0, 99.0, 108.9) == pytest.approx(2.0)  # +10 %, -10 %, +10 %
+    assert factor(100.0, 90.0, 81.0) == 0
+    assert factor(100.0, 110.0, 110.0) == 0
+
+
 def test_drawdown_counts_from_the_start():
     falling = measure(np.array([100.0, 80.0, 90.0]), np.ones((2, 1)), np.zeros(2), 0.0, 2 / HOURS, HOURS)
     assert falling.max_drawdown == pytest.approx(0.2)
