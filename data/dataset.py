@@ -67,6 +67,9 @@ class DataConfig:
     """first rows of validation and test, gaps aside, instead of the shares of split"""
     dates: tuple[str, str] | None = None
     """first days of validation and test, such as 2022-01-01 2023-01-01, instead of the shares of split"""
+    span: tuple[int, int] | None = None
+    """rows that are learnt from, chosen on and tested: training begins with the first number, and nothing from the
+    second on exists; None: all. Features look back beyond the first as ever"""
     labels: LabelConfig = field(default_factory=LabelConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
@@ -96,6 +99,8 @@ class DataConfig:
             check_name("feature group", group, GROUPS)
         if self.borders is not None and not 0 < self.borders[0] < self.borders[1]:
             raise UserError(f"borders must rise from above 0, found {self.borders[0]} and {self.borders[1]}")
+        if self.span is not None and not 0 <= self.span[0] < self.span[1]:
+            raise UserError(f"span must rise from 0 or above, found {self.span[0]} and {self.span[1]}")
         if self.dates is not None:
             try:
                 first, second = (np.datetime64(date) for date in self.dates)
@@ -154,7 +159,8 @@ def finish(table: Table, raw: RawData, config: DataConfig) -> Dataset:
         config, dates=None, borders=borders_of(table.time, config.dates)))
     market, scaler, notes = scaled(table, raw, config, [split.train])
     labels = make_labels(table.prices, market.segments, config.labels, market.absent)
-    return Dataset(market, labels, split, scaler, table.dropped, raw.truth, (*raw.notes, *notes))
+    truth = raw.truth and replace(raw.truth, mean=raw.truth.mean[: len(table.time)])
+    return Dataset(market, labels, split, scaler, table.dropped, truth, (*raw.notes, *notes))
 
 
 def like(raw: RawData, config: DataConfig, scaler: Scaler, cache: Path | None = None) -> Market:
@@ -229,8 +235,12 @@ def tabulate(raw: RawData, config: DataConfig, cache: Path | None = None) -> Tab
     features, dropped = chosen(raw, config, own)
     if not features:
         raise UserError(f"the source feeds none of the feature groups {', '.join(dropped)}; add 'returns'")
-    return replace(table_of(raw, features, config.missing, cache, config.bridge, config.assets_together),
-                   dropped=dropped)
+    table = table_of(raw, features, config.missing, cache, config.bridge, config.assets_together)
+    if config.span is not None:
+        if config.span[1] > len(table.time):
+            raise UserError(f"span ends with row {config.span[1]}, and there are {len(table.time)}")
+        table = table.before(config.span[1])
+    return replace(table, dropped=dropped)
 
 
 def chosen(raw: RawData, config: DataConfig, own: list[Feature]) -> tuple[list[Feature], tuple[str, ...]]:
@@ -257,11 +267,13 @@ def chosen(raw: RawData, config: DataConfig, own: list[Feature]) -> tuple[list[F
 
 def split_rows(rows: int, config: DataConfig) -> Split:
     """The spans by shares of the rows, or, where `borders` fixes them, by row number whatever the length."""
+    begin = config.span[0] if config.span else 0
     if config.borders is None:
-        return chronological(rows, config.labels.reach, config.window, config.split)
+        return chronological(rows - begin, config.labels.reach, config.window, config.split).moved(begin)
     gap = gap_of(config.labels.reach, config.window, config.split.embargo)
-    first, second = (min(border, rows) for border in config.borders)
-    return Split(slice(0, first), slice(min(first + gap, second), second), slice(min(second + gap, rows), rows), gap)
+    first, second = (max(min(border, rows), begin) for border in config.borders)
+    return Split(slice(begin, first), slice(min(first + gap, second), second), slice(min(second + gap, rows), rows),
+                 gap)
 
 
 def borders_of(time: np.ndarray, dates: tuple[str, str]) -> tuple[int, int]:

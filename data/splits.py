@@ -33,6 +33,12 @@ class Split:
     test: slice
     gap: int
 
+    def moved(self, rows: int) -> Split:
+        """The same spans, so many rows later."""
+        train, valid, test = (slice(span.start + rows, span.stop + rows)
+                              for span in (self.train, self.valid, self.test))
+        return Split(train, valid, test, self.gap)
+
 
 def chronological(rows: int, horizon: int, window: int, config: SplitConfig) -> Split:
     """Train, validation and test spans, purged by label horizon (`LabelConfig.reach`) and window, then embargoed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 
@@ -37,6 +37,13 @@ class Table:
     held: dict[str, int] = field(default_factory=dict)  # kind -> warmed-up bars on which all that hangs on it is known
     dropped: tuple[str, ...] = ()  # groups of features that the source cannot feed
     absent: np.ndarray | None = None  # (T, N) no bar, or not all of its features; None: no asset ever is, in segments
+
+    def before(self, row: int) -> Table:
+        """As if nothing from `row` on had been there; what columns hang on was told of the whole."""
+        inside = np.minimum(self.segments, row)
+        return replace(self, time=self.time[:row], prices=self.prices[:row], values=self.values[:row],
+                       carry=self.carry[:row], segments=inside[inside[:, 1] > inside[:, 0]],
+                       absent=None if self.absent is None else self.absent[:row])
 
     @property
     def flags(self) -> np.ndarray:

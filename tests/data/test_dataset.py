@@ -148,6 +148,52 @@ def test_borders_hold_whatever_the_length(data):
                                                                                          1_700 + gap)
 
 
+@pytest.fixture(scope="module")
+def window():
+    """A stretch in the midst of the same history, with training rows of its own."""
+    return replace(SMALL, span=(400, 2_000), borders=(1_200, 1_700))
+
+
+def test_a_span_is_all_that_there_is(data, window):
+    part = load_dataset(window)
+    gap = part.split.gap
+    assert (part.split.train, part.split.valid, part.split.test) == (
+        slice(400, 1_200), slice(1_200 + gap, 1_700), slice(1_700 + gap, 2_000))
+    assert len(part.market) == len(part.truth.mean) == len(part.labels.known) == 2_000
+    np.testing.assert_array_equal(part.market.prices, data.market.prices[:2_000])
+    known = part.labels.known
+    assert known[1_999 - 12]
+    assert not known[2_000 - 12 :].any(), "labels would tell of bars beyond the end"
+    np.testing.assert_array_equal(part.labels.direction[:1_988], data.labels.direction[:1_988])
+    taught = part.market.features[400:1_200].reshape(-1, len(part.market.columns))
+    np.testing.assert_allclose(np.median(taught, axis=0)[:5], 0, atol=1e-5, err_msg="scaled on its own training rows")
+    shares = load_dataset(replace(SMALL, span=(400, 2_000))).split
+    assert (shares.train.start, shares.train.stop, shares.test.stop) == (400, 400 + 960, 2_000)
+
+
+def test_a_span_knows_nothing_of_what_comes_after_it(window):
+    """Every bar and every value from its end on is another: nothing of it moves."""
+    raw = load_raw(window)
+    close = raw.bars["BTC"]["time"].iloc[1_999]
+    later = {asset: frame.assign(**{name: frame[name].where(frame["time"] <= close, 3 * frame[name])
+                                    for name in ("open", "high", "low", "close", "volume")})
+             for asset, frame in raw.bars.items()}
+    told = {key: table.assign(**{name: table[name].where(table["known_at"] <= close, -7.0)
+                                 for name in table.select_dtypes("number").columns})
+            for key, table in raw.context.items()}
+    one, other = build(raw, window), build(replace(raw, bars=later, context=told), window)
+    assert one.market.fingerprint == other.market.fingerprint
+    assert one.scaler == other.scaler
+    for name in ("direction", "forward", "volatility"):
+        np.testing.assert_array_equal(getattr(one.labels, name), getattr(other.labels, name))
+
+
+@pytest.mark.parametrize("span", [(0, 2_401), (5, 5), (-1, 100)])
+def test_a_span_that_is_not_there_is_refused(span):
+    with pytest.raises(UserError, match="span"):
+        load_dataset(replace(SMALL, span=span))
+
+
 def test_too_short_a_history_is_refused_in_one_line():
     with pytest.raises(UserError, match="300 bars without a gap"):
         load_dataset(replace(SMALL, simulator=SimulatorConfig(bars=200)))
