@@ -44,6 +44,8 @@ class Track:
     costs: np.ndarray  # (K,) paid in each step: fees, slippage, carry, interest
     bars_per_year: float
     team: str = ""
+    assets: tuple[str, ...] = ()
+    window: int = 0  # of a walk-forward
 
     @property
     def years(self) -> float:
@@ -98,5 +100,5 @@ def compete(contestants: Mapping[str, Contestant], market: Market, config: EnvCo
     costs = np.diff(paid, axis=0)
     time = market.time[engine.decisions[:, 0]]
     return [Track(name, contestant.kind, contestant.seed, rows, time, equity[:, b], weights[:, b], turnover[:, b],
-                  costs[:, b], market.bars_per_year, contestant.team)
+                  costs[:, b], market.bars_per_year, contestant.team, market.assets)
             for b, (name, contestant) in enumerate(contestants.items())]
