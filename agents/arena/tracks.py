@@ -49,8 +49,9 @@ def load_tracks(path: Path) -> list[Track]:
         first = one.iloc[0]
         found.append(Track(
             contestant=str(first["contestant"]), kind=str(first["kind"]), seed=int(first["seed"]),
-            rows=slice(int(first["first_row"]), int(first["last_row"]) + 1), time=one["time"].to_numpy("datetime64[us]"),
-            equity=one["equity"].to_numpy(), weights=one[held].to_numpy()[1:], turnover=one["turnover"].to_numpy()[1:],
-            costs=one["costs"].to_numpy()[1:], bars_per_year=float(first["bars_per_year"]), team=str(first["team"]),
-            window=int(first["window"]), assets=tuple(name.removeprefix(WEIGHT) for name in held)))
+            team=str(first["team"]), window=int(first["window"]), bars_per_year=float(first["bars_per_year"]),
+            rows=slice(int(first["first_row"]), int(first["last_row"]) + 1),
+            assets=tuple(name.removeprefix(WEIGHT) for name in held), time=one["time"].to_numpy("datetime64[us]"),
+            equity=one["equity"].to_numpy(), weights=one[held].to_numpy()[1:],
+            turnover=one["turnover"].to_numpy()[1:], costs=one["costs"].to_numpy()[1:]))
     return found
