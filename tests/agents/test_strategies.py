@@ -11,12 +11,13 @@ from agents.arena.rollout import Contestant, compete
 from agents.arena.tournament import supervised
 from agents.strategies import STRATEGIES
 from agents.strategies.baselines import MOMENTUM_BARS, RANDOM_HOLDS, buy_and_hold, cash, momentum, random
-from agents.strategies.signal import NEVER, SignalPolicy, Thresholds, score_of, tuned
+from agents.strategies.signal import NEVER, SignalPolicy, Sizing, Thresholds, score_of, sizes, tuned
 from configs.registry import lookup
 from data.market import CLOSE
 from encoders.ensemble.config import FusionConfig
 from encoders.ensemble.ensemble import Ensemble
 from encoders.ensemble.fusion import fit_fusion
+from encoders.forecast import Forecast
 from envs.config import EnvConfig
 from envs.execution import CostConfig
 from tests.agents.small import DATA, forecast_of
@@ -200,6 +201,64 @@ def test_a_ruined_candidate_is_never_chosen():
     market = replace(market, prices=prices, carry=np.zeros((100, 1)))
     policy = tuned(forecast_of(np.full((100, 1), -0.9)), market, CONFIG, WINDOW, slice(10, 100))
     assert policy.thresholds.enter.tolist() == [[NEVER]]
+
+
+def unsure(seed: int = 4) -> Forecast:
+    """Of the next step, with noise; how far and how calmly differs from row to row."""
+    rng = np.random.default_rng(seed)
+    said = forecast_of(np.clip(foresight(MARKET) + rng.normal(0, 0.5, (900, 1)), -1, 1))
+    mean = 0.06 * score_of(said)[..., None]
+    volatility = 0.02 * np.exp(rng.normal(0, 0.5, (900, 1)))
+    return replace(said, quantiles=mean + volatility[..., None] * np.array([-1.2816, 0.0, 1.2816]),
+                   volatility=volatility)
+
+
+def test_a_sized_signal_is_on_validation_never_worse_than_a_full_one():
+    full, sized = (tuned(unsure(), MARKET, CONFIG, WINDOW, VALID, sized=more) for more in (False, True))
+    grown = [run(policy, MARKET, VALID).equity[-1] for policy in (full, sized)]
+    assert grown[1] >= grown[0] * (1 - 1e-12)
+    assert full.sizing is None
+    assert sized.sizing.names[0] in sizes(unsure(), np.arange(300, 600))
+    assert len(sized.sizing.tables) == len(sized.sizing.used) == len(sized.sizing.band) == 1
+
+
+def test_a_size_is_what_it_is_called():
+    forecast = replace(forecast_of(np.array([[0.5], [0.5], [-0.5]])), volatility=np.array([[0.01], [0.02], [0.04]]),
+                       quantiles=np.array([[[-0.02563 / 2, 0, 0.02563 / 2]] * 1] * 3) + np.array([0.001, 0.0, -1e-5]
+                                                                                                )[:, None, None])
+    found = sizes(forecast, np.arange(3))
+    assert found["full"].ravel().tolist() == [1, 1, 1]
+    assert found["volatility target"].ravel().tolist() == [1, 1, 0.5]  # of the median, 2 %
+    # the mean over the variance is 0.001 / 0.01^2 = 10, nothing, and 0.1: never more than all of the account
+    np.testing.assert_allclose(found["0.25 of Kelly"].ravel(), [1, 0, 0.025], atol=1e-12)
+
+
+@pytest.mark.parametrize(("held", "score", "wanted"), [
+    (0.5, 0.9, 0.5), (0.35, 0.9, 0.35), (0.8, 0.9, 0.5),  # 0.5 is wanted: 0.35 is near enough, 0.8 is not
+    (0.5, 0.1, 0.0), (0.45, -0.9, -0.5), (0.0, 0.9, 0.5), (0.1, 0.1, 0.0),  # out, round and in at once
+])
+def test_what_is_nearly_held_is_left_as_it_is(held, score, wanted):
+    sizing = Sizing(np.full((1, 1, 1), 0.5), np.zeros(1, np.int64), np.array([[0.2]]), ("half",))
+    policy = SignalPolicy(np.array([[score]]), Thresholds(np.array([[0.6]]), np.array([[0.2]])), sizing)
+    assert policy.predict(observed([0], [[held]]))[0] == pytest.approx(np.array([[wanted]]), abs=1e-7)
+
+
+def test_sizes_know_only_the_validation_rows():
+    rng = np.random.default_rng(6)
+    before, others = unsure(), unsure(seed=7)
+    inside = np.zeros(900, bool)
+    inside[VALID.start - 1 : VALID.stop] = True
+    changed = Forecast(*(np.where(inside[:, None, None] if one.ndim == 3 else inside[:, None], one, other)
+                         for one, other in ((before.direction, others.direction),
+                                            (before.quantiles, others.quantiles),
+                                            (before.volatility, others.volatility))))
+    prices = np.where(inside[:, None, None], MARKET.prices, MARKET.prices * rng.uniform(0.2, 5, (900, 1, 1)))
+    one = tuned(before, MARKET, CONFIG, WINDOW, VALID, sized=True)
+    other = tuned(changed, replace(MARKET, prices=prices), CONFIG, WINDOW, VALID, sized=True)
+    assert one.sizing.names == other.sizing.names
+    assert one.sizing.band == other.sizing.band
+    assert one.thresholds.enter == other.thresholds.enter
+    np.testing.assert_array_equal(one.sizing.tables[0, VALID], other.sizing.tables[0, VALID])
 
 
 def test_the_supervised_field_is_every_signal_and_their_ensemble(simulated):
