@@ -15,6 +15,7 @@ from agents.bundle import Bundle
 from agents.callbacks import Say
 from agents.cells import paths_of, side_by_side
 from agents.experiment import ExperimentConfig
+from agents.ledger import Trial, digest_of, history_of, note
 from agents.second_look import in_doubt, second_look
 from agents.sight import Sight
 from agents.supervised import ensemble_of, sight_of
@@ -53,6 +54,7 @@ def train_seeds(config: ExperimentConfig, dataset: Dataset, sight: Sight, device
     if len(seeds) == 1:
         started = time.perf_counter()
         bundle = train_on(config, dataset, sight, config.seed, device, config.folder)
+        note(config.runs, trial_of(config, bundle.name, config.seed))
         print(f"{bundle.name} is trained, in {time.perf_counter() - started:.0f} s")
         return [bundle]
     jobs = config.jobs or max((os.cpu_count() or 1) // 2, 1)
@@ -80,7 +82,15 @@ def trained(config: ExperimentConfig, seed: int, device: str, folder: Path | Non
     sight = taught_sight(config, dataset, device)
     started = time.perf_counter()
     bundle = train_on(config, dataset, sight, seed, device, folder, say)
+    if folder:
+        note(config.runs, trial_of(config, bundle.name, seed))
     return Trained(bundle, dataset, time.perf_counter() - started)
+
+
+def trial_of(config: ExperimentConfig, agent: str, seed: int) -> Trial:
+    """What the ledger counts; where it was written and how it was shown make it no other."""
+    same = replace(config, name=None, runs=Path("runs"), config=None, seed=seed, seeds=1, jobs=0, progress=True)
+    return Trial(history_of(config.data), digest_of(same), agent, seed)
 
 
 def train_on(config: ExperimentConfig, dataset: Dataset, sight: Sight, seed: int, device: str, folder: Path | None,

@@ -10,6 +10,7 @@ import torch
 
 from agents.bundle import SETTINGS, Bundle, place_of, places_in
 from agents.experiment import ExperimentConfig, load_experiment
+from agents.ledger import history_of, trials_of
 from agents.seeds import train_seeds, trained
 from agents.sight import Sight
 from configs.errors import UserError
@@ -46,6 +47,20 @@ class Here:
 def same(first: list[Bundle], second: list[Bundle]) -> bool:
     return all(torch.equal(value, other.weights[name]) for one, other in zip(first, second)
                for name, value in one.weights.items())
+
+
+def test_every_training_is_on_the_ledger_once(two, simulated, monkeypatch):
+    monkeypatch.setattr("agents.cells.ProcessPoolExecutor", Here)
+    train_seeds(two, simulated, Sight(), "cpu")
+    train_seeds(two, simulated, Sight(), "cpu")
+    assert trials_of(two.runs, history_of(two.data)) == 2
+    one = replace(two, seeds=1, name="elsewhere")
+    train_seeds(one, simulated, Sight(), "cpu")
+    assert trials_of(two.runs, history_of(two.data)) == 2, "the same training under another name"
+    train_seeds(replace(one, agent=replace(one.agent, gamma=0.5)), simulated, Sight(), "cpu")
+    assert trials_of(two.runs, history_of(two.data)) == 3
+    trained(one, 7, "cpu")
+    assert trials_of(two.runs, history_of(two.data)) == 3, "what leaves nothing behind is chosen from by nobody"
 
 
 def test_a_seed_that_was_trained_over_is_trained_again(two, simulated, monkeypatch):
