@@ -24,5 +24,6 @@ def monthly(time: np.ndarray, equity: np.ndarray) -> pd.Series:
 
 def by_year(months: pd.Series) -> pd.DataFrame:
     """A row for each year and a column for each month of it, NaN where there was none."""
-    table = pd.DataFrame({"year": months.index.year, "month": months.index.month, "value": months.to_numpy()})
+    when = pd.PeriodIndex(months.index)
+    table = pd.DataFrame({"year": when.year, "month": when.month, "value": months.to_numpy()})
     return table.pivot(index="year", columns="month", values="value").reindex(columns=range(1, 13))
