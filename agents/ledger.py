@@ -6,7 +6,6 @@ twice counts once. What a deflated Sharpe ratio needs is how many there were, th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from configs.run import plain
+from agents.resume import digest_of
 from data.dataset import DataConfig
 
 FILE = "trials.jsonl"
@@ -38,11 +37,7 @@ def history_of(data: DataConfig) -> str:
     store = data.store
     bars = {"file": data.path, "simulated": data.simulator, "known": data.known,
             "store": (store.folder, store.bars, store.assets, store.frequency)}
-    return digest_of(data.source, bars[data.source])
-
-
-def digest_of(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(plain(parts), sort_keys=True).encode()).hexdigest()[:16]
+    return digest_of(source=data.source, bars=bars[data.source])
 
 
 def note(runs: Path, trial: Trial) -> None:

@@ -15,7 +15,8 @@ from agents.bundle import Bundle
 from agents.callbacks import Say
 from agents.cells import paths_of, side_by_side
 from agents.experiment import ExperimentConfig
-from agents.ledger import Trial, digest_of, history_of, note
+from agents.ledger import Trial, history_of, note
+from agents.resume import digest_of
 from agents.second_look import in_doubt, second_look
 from agents.sight import Sight
 from agents.supervised import ensemble_of, sight_of
@@ -90,7 +91,7 @@ def trained(config: ExperimentConfig, seed: int, device: str, folder: Path | Non
 def trial_of(config: ExperimentConfig, agent: str, seed: int) -> Trial:
     """What the ledger counts; where it was written and how it was shown make it no other."""
     same = replace(config, name=None, runs=Path("runs"), config=None, seed=seed, seeds=1, jobs=0, progress=True)
-    return Trial(history_of(config.data), digest_of(same), agent, seed)
+    return Trial(history_of(config.data), digest_of(config=same), agent, seed)
 
 
 def train_on(config: ExperimentConfig, dataset: Dataset, sight: Sight, seed: int, device: str, folder: Path | None,

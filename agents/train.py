@@ -82,6 +82,7 @@ def train(dataset: Dataset, env: EnvConfig, agent: AgentConfig, algo: str, windo
     resumed = False
     heeding: AbstractContextManager[None] = nullcontext()
     if folder and state:
+        (state.parent / resume.ENDED).unlink(missing_ok=True)  # or it would vouch for the bundle of this one
         keeper = resume.Keeper(state, digest, agent.save_every, watch)
         callbacks.append(keeper)
         heeding = keeper.heeding(say)

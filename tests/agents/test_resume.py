@@ -207,6 +207,18 @@ def test_a_training_that_has_ended_is_handed_back(simulated, tmp_path, monkeypat
     assert (tmp_path / "bundle" / WEIGHTS).stat().st_mtime_ns > started, "other code may learn otherwise"
 
 
+def test_an_earlier_end_does_not_vouch_for_a_later_training(simulated, tmp_path, monkeypatch):
+    """A ended here, B was killed over it, and A is asked for again."""
+    first, _ = trained(simulated, "ppo", tmp_path)
+    with monkeypatch.context() as patched:
+        kill_after(patched, 40)
+        with pytest.raises(Killed):
+            trained(simulated, "ppo", tmp_path, gamma=0.5)
+    again, _ = trained(simulated, "ppo", tmp_path)
+    assert again.agent.gamma == first.agent.gamma
+    assert_same(again.weights, first.weights)
+
+
 def test_other_settings_begin_anew(simulated, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         kill_after(patched, 40)
