@@ -254,7 +254,6 @@ def load_as(cls: type[Experiment], argv: Sequence[str]) -> Experiment:
         "pretrain": pretrain_preset(chosen.encoder, chosen.preset),
         "ensemble": preset("ensemble", chosen.preset),
         "agent": preset("agent", f"{chosen.algo}.{chosen.preset}"),
-        "bootstrap": preset("arena", chosen.preset),
     }
     if ALGOS[chosen.algo].chooses == (WEIGHTS,):
         settings["env"]["action"] = "weights"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -50,7 +50,8 @@ class EnvConfig:
     """steps of a training episode; evaluation walks the whole span once"""
     fill: str = "next_open"
     """next_open: an order fills at the open of the bar after the decision; same_close: at the very close it was decided
-    on, which nobody can have (optimistic; reports say so)"""
+    on, which nobody can have (optimistic; reports say so); worst: a purchase at the high of the next bar and a sale at
+    its low, as if every fill were the unluckiest (an exit inside a bar is that much worse as well)"""
     latency: int = 0
     """bars that an order is on its way before it fills"""
     observation_delay: int = 0
@@ -89,6 +90,22 @@ class EnvConfig:
     def reach(self) -> tuple[float, float]:
         """Smallest and largest weight of an asset that an action can ask for."""
         return (min(self.levels), max(self.levels)) if self.action == "levels" else (self.low, self.high)
+
+    @property
+    def judged(self) -> EnvConfig:
+        """The same without what is for training alone: growth is what counts, and costs are what they are."""
+        return replace(self, reward=RewardConfig(), episodes=EpisodeConfig())
+
+    def charging(self, bps: float) -> EnvConfig:
+        """All that an order costs in one fee; interest, lots and smallest orders stay as they are.
+
+        >>> EnvConfig(costs=CostConfig.named("perp")).charging(10.0).costs.per_unit
+        0.001
+        """
+        costs = self.costs
+        return replace(self, costs=CostConfig.flat_fee(
+            bps, borrow_apr=costs.borrow_apr, borrow_of=costs.borrow_of, lot=costs.lot, max_share=costs.max_share,
+            min_notional=costs.min_notional))
 
     def actions(self, assets: int) -> Actions:
         return ACTIONS[self.action](self, assets)

@@ -19,7 +19,7 @@ UNLISTED = 1.0  # price of an asset before its first bar; nobody can hold it the
 SPREAD_BARS = 168  # trailing bars that a spread is estimated on
 WORST = 0.5  # impact of the largest order that a bar takes is never beyond this share of the price
 SPREADS = ("fixed", "range", "data")
-FILLS = ("next_open", "same_close")
+FILLS = ("next_open", "same_close", "worst")
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,11 @@ def bar_table(market: Market, costs: CostConfig, fill: str, limits: np.ndarray) 
         traded, value = traded & traded[before], value[before]
     worse = spread / 2 + costs.slippage_bps * 1e-4
     tick = costs.of_assets("tick", market.assets, 0.0)
-    table[:, :, at.BUY] = on_tick(table[:, :, at.FILL], worse, tick, up=True)
-    table[:, :, at.SELL] = on_tick(table[:, :, at.FILL], worse, tick, up=False)
+    above = below = np.zeros_like(close)
+    if fill == "worst":
+        above, below = table[:, :, at.HIGH] / table[:, :, at.OPEN] - 1, 1 - table[:, :, at.LOW] / table[:, :, at.OPEN]
+    table[:, :, at.BUY] = on_tick(table[:, :, at.FILL], worse + above, tick, up=True)
+    table[:, :, at.SELL] = on_tick(table[:, :, at.FILL], worse + below, tick, up=False)
     most = costs.max_share * value if costs.max_share else np.inf
     table[:, :, at.CAPACITY] = np.where(traded, most, 0.0)
     if costs.impact:

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 # one account: money in quote currency, LOG_EQUITY is log(equity / start); totals run over the episode
 CASH, EQUITY, PEAK, START, LOG_EQUITY, TURNOVER, FEES, SLIPPAGE, CARRY, INTEREST, TRADED = range(11)
+PAID = [FEES, SLIPPAGE, CARRY, INTEREST]  # all that trading and holding cost
 # drawdown stop: highest equity since it last fired, decisions it still holds (-1: for good); costs of this episode
 STOP_PEAK, HALT, COST_SCALE = range(11, 14)
 # running averages of the returns, for rewards

@@ -1,21 +1,22 @@
-"""Everybody over the same rows, through one engine, in one batch."""
+"""Everybody over the same rows, through one engine, in one batch; under several sets of rules at once, if need be."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from agents.policy import Policy
+from agents.policy import Observation, Policy
 from configs.errors import UserError
 from data.market import Market
 from envs.actions import Actions
 from envs.config import EnvConfig
 from envs.engine import Engine
 from envs.execution import SECONDS_PER_YEAR
-from envs.layout import CARRY, EQUITY, FEES, INTEREST, SLIPPAGE, TURNOVER
+from envs.layout import EQUITY, PAID, TURNOVER
 from envs.metrics import Metrics, measure
 from envs.observations import observe
 
@@ -58,47 +59,83 @@ class Track:
                        self.bars_per_year)
 
 
-def weights_of(engine: Engine, b: int) -> np.ndarray:
-    """(1, N) weights that account `b` holds."""
-    return engine.weights()[b : b + 1]
+class Field:
+    """All contestants under one set of rules, an account each; one that is ruined stays where it ended."""
+
+    def __init__(self, count: int, market: Market, config: EnvConfig, window: int, rows: slice) -> None:
+        self.engine = engine = Engine(market, config.judged, count, window, rows)
+        engine.reset()
+        self.steps, assets = engine.steps, len(market.assets)
+        self.rows, self._market = rows, market
+        self._equity, self._paid = np.zeros((2, self.steps + 1, count))
+        self._weights, self._turnover = np.zeros((self.steps, count, assets)), np.zeros((self.steps, count))
+        self._equity[0] = engine.money[:, EQUITY]
+        self._alive, self._done = np.ones(count, bool), 0
+
+    @property
+    def seen(self) -> Observation:
+        return observe(self.engine, "row", self.engine.shown, self.engine.observed)
+
+    def step(self, target: np.ndarray) -> None:
+        """`target` (C, N) weights; NaN keeps what is held."""
+        k, engine, alive = self._done, self.engine, self._alive
+        engine.step(np.where(alive[:, None], target, 0.0))
+        money = engine.money
+        now = np.maximum(money[:, EQUITY], 1e-9 * self._equity[0])
+        self._equity[k + 1] = np.where(alive, now, self._equity[k])
+        self._weights[k] = np.where(alive[:, None], engine.weights(), 0.0)
+        self._turnover[k] = np.where(alive, money[:, TURNOVER], 0.0)
+        self._paid[k + 1] = np.where(alive, money[:, PAID].sum(axis=1), self._paid[k])
+        self._alive, self._done = alive & ~engine.terminated, k + 1
+
+    def tracks(self, contestants: Mapping[str, Contestant]) -> list[Track]:
+        time, market = self._market.time[self.engine.decisions[:, 0]], self._market
+        costs = np.diff(self._paid, axis=0)
+        return [Track(name, one.kind, one.seed, self.rows, time, self._equity[:, b], self._weights[:, b],
+                      self._turnover[:, b], costs[:, b], market.bars_per_year, one.team, market.assets)
+                for b, (name, one) in enumerate(contestants.items())]
 
 
 def compete(contestants: Mapping[str, Contestant], market: Market, config: EnvConfig, window: int, rows: slice
             ) -> list[Track]:
-    """One track per contestant; an account that is ruined stays where it ended."""
-    engine = Engine(market, config, len(contestants), window, rows)
-    engine.reset()
-    steps, count, assets = engine.steps, len(contestants), len(market.assets)
-    equity = np.zeros((steps + 1, count))
-    weights = np.zeros((steps, count, assets))
-    turnover, paid = np.zeros((steps, count)), np.zeros((steps + 1, count))
-    equity[0] = engine.money[:, EQUITY]
-    target, states = np.zeros((count, assets)), [None] * count
-    alive = np.ones(count, bool)
-    reach = min(config.reach[0], 0.0), max(config.reach[1], 0.0)
-    for k in range(steps):
-        observation = observe(engine, "row", engine.shown, engine.observed)
+    """One track per contestant."""
+    return compete_under(contestants, market, {"": config}, window, rows)[""]
+
+
+def compete_under(contestants: Mapping[str, Contestant], market: Market, rules: Mapping[str, EnvConfig], window: int,
+                  rows: slice) -> dict[str, list[Track]]:
+    """One track per contestant under each of the rules, which may differ in all but when the first decision is.
+
+    What takes the time is to ask a policy, and to ask it about ten accounts takes hardly longer than about one.
+    """
+    fields = {name: Field(len(contestants), market, config, window, rows) for name, config in rules.items()}
+    first = next(iter(fields.values()))
+    if any(len({field.engine.decisions[at, 0] for field in fields.values()}) > 1 for at in (0, -1)):
+        raise UserError("rules that are compared must let everybody begin on one row: give all of them the same "
+                        "observation_delay")
+    states: list[Any] = [None] * len(contestants)
+    targets = np.zeros((len(contestants), len(fields), len(market.assets)))  # (C, S, N)
+    reach = {name: (min(config.reach[0], 0.0), max(config.reach[1], 0.0)) for name, config in rules.items()}
+    low, high = (np.array([one[end] for one in reach.values()])[:, None] for end in (0, 1))
+    for k in range(first.steps):
+        seen = [field.seen for field in fields.values()]
+        together = {key: np.stack([one[key] for one in seen], axis=1) for key in seen[0]}  # (C, S, ...)
         for b, (name, contestant) in enumerate(contestants.items()):
-            own = {key: value[b : b + 1] for key, value in observation.items()}
-            action, states[b] = contestant.policy.predict(own, states[b], np.array([k == 0]), deterministic=True)
+            own = {key: value[b] for key, value in together.items()}
+            action, states[b] = contestant.policy.predict(own, states[b], np.full(len(fields), k == 0),
+                                                          deterministic=True)
             if contestant.actions is None:  # nobody holds what the env would not let an agent hold
-                target[b] = np.clip(action, *reach)
+                targets[b] = np.clip(action, low, high)
+                if not np.isfinite(targets[b]).all():
+                    raise UserError(f"{name} asked for a weight that is not a number on row "
+                                    f"{first.engine.rows[b]}")
             else:
-                contestant.actions.write(action, target[b : b + 1], partial(weights_of, engine, b))
-            if contestant.actions is None and not np.isfinite(target[b]).all():
-                raise UserError(f"{name} asked for a weight that is not a number on row {engine.rows[b]}")
-        target[~alive] = 0.0
-        engine.step(target)
-        money = engine.money
-        now = np.maximum(money[:, EQUITY], 1e-9 * equity[0])
-        equity[k + 1] = np.where(alive, now, equity[k])
-        weights[k] = np.where(alive[:, None], engine.weights(), 0.0)
-        turnover[k] = np.where(alive, money[:, TURNOVER], 0.0)
-        total = money[:, [FEES, SLIPPAGE, CARRY, INTEREST]].sum(axis=1)
-        paid[k + 1] = np.where(alive, total, paid[k])
-        alive &= ~engine.terminated
-    costs = np.diff(paid, axis=0)
-    time = market.time[engine.decisions[:, 0]]
-    return [Track(name, contestant.kind, contestant.seed, rows, time, equity[:, b], weights[:, b], turnover[:, b],
-                  costs[:, b], market.bars_per_year, contestant.team, market.assets)
-            for b, (name, contestant) in enumerate(contestants.items())]
+                contestant.actions.write(action, targets[b], partial(held_by, fields.values(), b))
+        for place, field in enumerate(fields.values()):
+            field.step(targets[:, place])
+    return {name: field.tracks(contestants) for name, field in fields.items()}
+
+
+def held_by(fields: Iterable[Field], b: int) -> np.ndarray:
+    """(S, N) weights that contestant `b` holds in each field."""
+    return np.stack([field.engine.weights()[b] for field in fields])

@@ -19,7 +19,6 @@ from agents.policy import Observation
 from data.bootstrap import BootstrapConfig, interval
 from encoders.explain.estimates import Estimate, means
 from encoders.score_table import in_histories
-from envs.execution import CostConfig
 
 PLAIN, LATE_ORDER, LATE_VIEW, TOLD = "as it is", "orders a bar late", "the market seen a bar late", "told the cost"
 
@@ -87,10 +86,10 @@ def sensitivity(subject: Subject) -> Sensitivity:
     policy, bootstrap, costs = subject.policy, subject.bootstrap, np.array(subject.config.costs)
     grounds = late(subject.ground)
     own = {name: Walk(ground) for name, ground in grounds.items()}
-    priced = {name: Walk(charging(ground), costs) for name, ground in grounds.items()}
+    priced = {name: Walk(by_the_unit(ground), costs) for name, ground in grounds.items()}
     walk(policy, [*own.values(), *priced.values()])
     if isinstance(policy, LevelsPolicy):
-        priced = {PLAIN: priced[PLAIN], TOLD: Walk(charging(subject.ground), costs), **priced}
+        priced = {PLAIN: priced[PLAIN], TOLD: Walk(by_the_unit(subject.ground), costs), **priced}
         walk(Told(policy, costs * 1e-4), [priced[TOLD]])
     plain = own.pop(PLAIN)
     delays = tuple(Delay(name, mean(found.growth[:, 0], bootstrap), against(found, plain, bootstrap))
@@ -107,12 +106,9 @@ def late(ground: Ground) -> dict[str, Ground]:
             LATE_VIEW: ground.under(replace(env, observation_delay=env.observation_delay + 1))}
 
 
-def charging(ground: Ground) -> Ground:
-    """All that an order costs in one fee of a basis point; interest, lots and smallest orders stay as they are."""
-    costs = ground.env.costs
-    return ground.under(replace(ground.env, costs=CostConfig.flat_fee(
-        1.0, borrow_apr=costs.borrow_apr, borrow_of=costs.borrow_of, lot=costs.lot, max_share=costs.max_share,
-        min_notional=costs.min_notional)))
+def by_the_unit(ground: Ground) -> Ground:
+    """One fee of a basis point, which accounts multiply by what they are charged."""
+    return ground.under(ground.env.charging(1.0))
 
 
 def curve(name: str, costs: np.ndarray, found: Walk, config: BootstrapConfig) -> Curve:

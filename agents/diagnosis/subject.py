@@ -13,7 +13,7 @@ from agents.algos.recipe import Task, recipe_of
 from agents.bundle import Bundle, spans_of
 from agents.diagnosis.config import DiagnosisConfig
 from agents.diagnosis.record import in_order
-from agents.diagnosis.walk import Ground, judged
+from agents.diagnosis.walk import Ground
 from agents.policy import Policy
 from configs.errors import UserError
 from data.bootstrap import BootstrapConfig
@@ -57,7 +57,7 @@ class Subject:
         """A bundle on the validation rows of the dataset that taught it; `features` say which group a column is of."""
         whole, valid = dataset.market, dataset.split.valid
         check_fits(bundle, dataset)
-        ground = Ground(whole, valid, bundle.window, judged(bundle.env))
+        ground = Ground(whole, valid, bundle.window, bundle.env.judged)
         first = enough_past(bundle, ground, device, cache)
         market = whole.slice(slice(first, valid.stop))
         ground = replace(ground, market=market, rows=slice(valid.start - first, valid.stop - first))

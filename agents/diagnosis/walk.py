@@ -15,10 +15,8 @@ from agents.policy import Observation, Policy
 from data.market import Market
 from envs.config import EnvConfig
 from envs.engine import Engine
-from envs.episodes import EpisodeConfig
 from envs.layout import LOG_EQUITY, TURNOVER
 from envs.observations import observe
-from envs.rewards import RewardConfig
 
 PARTS = 32  # that a span is cut into where only differences of growth are asked for
 SHORTEST = 50  # steps of a part
@@ -39,11 +37,6 @@ class Ground:
 
     def engine(self, accounts: int = 1) -> Engine:
         return Engine(self.market, self.env, accounts, self.window, self.rows)
-
-
-def judged(env: EnvConfig) -> EnvConfig:
-    """The rules without what is for training alone: growth is what counts, and costs are what they are."""
-    return replace(env, reward=RewardConfig(), episodes=EpisodeConfig())
 
 
 class Walk:
@@ -84,7 +77,7 @@ def walk(policy: Policy, walks: Sequence[Walk]) -> None:
     """Walk all of them to their ends, in step.
 
     >>> from agents.policy import WeightTable
-    >>> ground = Ground(Market.flat(10), slice(None), 4, judged(EnvConfig(action="weights")))
+    >>> ground = Ground(Market.flat(10), slice(None), 4, EnvConfig(action="weights"))
     >>> plain, late = Walk(ground, (0.0, 1.0, 2.0)), Walk(ground.under(replace(ground.env, latency=1)))
     >>> walk(WeightTable(np.ones((10, 1))), [plain, late])  # one order of 7 bps each
     >>> (plain.growth.sum(axis=0) * 1e4).round(1).tolist(), (late.growth[:3, 0] * 1e4).round(1).tolist()

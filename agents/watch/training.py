@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agents.watch.validation import PAID
 from envs.engine import Engine
-from envs.layout import EQUITY, LOG_EQUITY, MONEY, PEAK, START, TURNOVER
+from envs.layout import EQUITY, LOG_EQUITY, MONEY, PAID, PEAK, START, TURNOVER
 
 
 class Tally:

@@ -14,8 +14,6 @@ from envs.engine import Engine
 from envs.metrics import Metrics, measure
 from envs.observations import observe
 
-PAID = [at.FEES, at.SLIPPAGE, at.CARRY, at.INTEREST]
-
 
 @dataclass(frozen=True, eq=False)
 class Look:
@@ -90,7 +88,7 @@ class Validation:
             rewards[:, k] = np.where(alive, engine.reward, 0.0)
             weights[:, k] = np.where(alive[:, None], engine.observed[:, :assets], 0.0)
             turnover[:, k] = np.where(alive, engine.money[:, at.TURNOVER], 0.0)
-            costs = np.where(alive, engine.money[:, PAID].sum(axis=1), costs)
+            costs = np.where(alive, engine.money[:, at.PAID].sum(axis=1), costs)
             ruined[:, k] = alive & engine.terminated
             alive &= ~engine.terminated
             before = after.copy()

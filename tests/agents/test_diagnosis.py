@@ -23,9 +23,9 @@ from agents.diagnosis.pictures import pictures
 from agents.diagnosis.record import in_order
 from agents.diagnosis.regimes import EVERY, THIRDS, UNKNOWN, regimes
 from agents.diagnosis.report import markdown, write_diagnosis
-from agents.diagnosis.sensitivity import LATE_ORDER, LATE_VIEW, PLAIN, TOLD, Told, charging, sensitivity
+from agents.diagnosis.sensitivity import LATE_ORDER, LATE_VIEW, PLAIN, TOLD, Told, by_the_unit, sensitivity
 from agents.diagnosis.subject import Subject, check_fits, enough_past
-from agents.diagnosis.walk import Ground, Walk, in_parts, judged, walk
+from agents.diagnosis.walk import Ground, Walk, in_parts, walk
 from agents.feature_table import PUBLISHED
 from agents.strategies.oracle import solve
 from agents.train import train
@@ -73,7 +73,7 @@ class Levels:
 def subject_of(market: Market, policy_of, env=FEE, rows=slice(None), law="", account=("weight",), config=QUICK,
                groups=None) -> Subject:
     groups = groups or {name: np.array([place]) for place, name in enumerate(market.columns)}
-    return Subject("by hand", Ground(market, rows, 1, judged(env)), policy_of, account, groups, config, BOOTSTRAP, law,
+    return Subject("by hand", Ground(market, rows, 1, env.judged), policy_of, account, groups, config, BOOTSTRAP, law,
                    market if law else None)
 
 
@@ -123,7 +123,7 @@ def test_accounts_that_are_asked_together_are_the_arenas_to_the_last_bit(perfect
     ground = perfect.ground
     dear = ground.under(replace(ground.env, costs=CostConfig.flat_fee(50.0)))
     late = ground.under(replace(ground.env, latency=1))
-    together = [Walk(charging(ground), (0.0, 10.0, 50.0)), Walk(late), Walk(dear)]
+    together = [Walk(by_the_unit(ground), (0.0, 10.0, 50.0)), Walk(late), Walk(dear)]
     walk(perfect.policy, together)
     contestant = Contestant(perfect.policy, ground.env.actions(1))
     for rules, found in ((ground, together[0].growth[:, 1]), (late, together[1].growth[:, 0]),
@@ -155,7 +155,7 @@ def test_parts_hold_every_decision_once(perfect):
 def test_growth_is_what_is_judged_whatever_was_rewarded():
     env = EnvConfig(reward=RewardConfig(log_growth=0.0, sharpe=1.0), episodes=EpisodeConfig(cost_scale=(0.5, 3.0)))
     market = make_known("trend", 300).market
-    walks = [Walk(Ground(market, slice(None), 1, judged(one))) for one in (env, EnvConfig())]
+    walks = [Walk(Ground(market, slice(None), 1, one.judged)) for one in (env, EnvConfig())]
     for one in walks:
         walk(Levels(np.full(300, 2)), [one])
     np.testing.assert_array_equal(walks[0].growth, walks[1].growth)
@@ -525,7 +525,7 @@ def test_nothing_after_the_validation_rows_is_looked_at(noisy, learnt, subject, 
 
 def test_a_shorter_past_must_leave_decisions_as_they_are(noisy, learnt):
     dataset = noisy[1]
-    ground = Ground(dataset.market, dataset.split.valid, learnt.window, judged(learnt.env))
+    ground = Ground(dataset.market, dataset.split.valid, learnt.window, learnt.env.judged)
     first = enough_past(learnt, ground, "cpu", None)
     assert 0 < first < dataset.split.valid.start - 720
     remembers = SimpleNamespace(policy=lambda market, device, cache: Levels(

@@ -239,7 +239,7 @@ def test_nobody_beats_foresight(seed, assets, reach, scale, fee, data):
                       max_weight=pick(0.0, 0.6), volatility_target=pick(0.0, 0.8), net=pick(0.0, 0.8))
     config = EnvConfig(costs=costs, risk=risk, margin=MarginConfig(maintenance=pick(0.0, 0.02, 0.2)),
                        episodes=EpisodeConfig(cost_scale=pick((1.0, 1.0), (0.5, 2.0))), latency=pick(0, 0, 2),
-                       fill=pick("next_open", "same_close"), observation_delay=pick(0, 1), **reach)
+                       fill=pick("next_open", "same_close", "worst"), observation_delay=pick(0, 1), **reach)
     found = foresight(market, config, 3, rays=pick(8, 1024))
     best = walked(market, config, schedules(market, config, rng, 3), 3).max()
     assert best <= found.growth + 1e-9

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agents.arena.rollout import Contestant, compete
+from agents.arena.rollout import Contestant, compete, compete_under
 from agents.policy import WeightTable
 from configs.errors import UserError
 from data.market import CLOSE
 from envs.config import EnvConfig
+from envs.episodes import EpisodeConfig
 from envs.execution import CostConfig
 from envs.trading_env import TradingEnv
 from tests.envs.markets import market_of, random_market
@@ -84,6 +85,35 @@ def test_everybody_starts_at_the_same_row_with_the_same_cash_and_nobody_disturbs
         assert track.time[0] == market.time[SPAN.start]
         assert len(track.equity) == len(track.time) == SPAN.stop - SPAN.start
     assert len({track.equity[-1] for track in together}) == 4
+
+
+def test_under_several_rules_at_once_as_under_each_alone():
+    market, rng = random_market(200, 2), np.random.default_rng(1)
+    steps = EnvConfig(action="steps")
+    everyone = {"weights": Contestant(WeightTable(rng.uniform(-1, 1, (200, 2)))),
+                "steps": Contestant(WeightTable(rng.integers(0, 3, (200, 2))), steps.actions(2))}
+    rules = {"as it is": WEIGHTS, "free": WEIGHTS.charging(0.0), "dear": WEIGHTS.charging(30.0),
+             "late": replace(WEIGHTS, latency=2), "unlucky": replace(WEIGHTS, fill="worst")}
+    together = compete_under(everyone, market, rules, WINDOW, SPAN)
+    for name, config in rules.items():
+        for found, alone in zip(together[name], compete(everyone, market, config, WINDOW, SPAN), strict=True):
+            assert found.contestant == alone.contestant
+            for part in ("equity", "weights", "turnover", "costs", "time"):
+                np.testing.assert_array_equal(getattr(found, part), getattr(alone, part))
+    ends = {name: tracks[0].equity[-1] for name, tracks in together.items()}
+    assert len({*ends.values()}) == len(ends)
+    assert ends["free"] > ends["as it is"] > ends["dear"]
+    assert ends["as it is"] > ends["unlucky"]
+    with pytest.raises(UserError, match="same observation_delay"):
+        compete_under(everyone, market, {"now": WEIGHTS, "blind": replace(WEIGHTS, observation_delay=1)}, WINDOW,
+                      slice(0, 100))
+
+
+def test_costs_that_are_drawn_for_training_are_not_drawn_here():
+    market, table = random_market(200), WeightTable(np.random.default_rng(2).uniform(-1, 1, (200, 1)))
+    drawn = replace(WEIGHTS, episodes=EpisodeConfig(cost_scale=(0.1, 3.0)))
+    [plain], [same] = (compete({"it": Contestant(table)}, market, config, WINDOW, SPAN) for config in (WEIGHTS, drawn))
+    np.testing.assert_array_equal(plain.equity, same.equity)
 
 
 def test_equity_changes_by_price_moves_less_costs():

@@ -29,7 +29,7 @@ from envs.config import EnvConfig
 from envs.execution import CostConfig
 
 CONFIG_OF = {"agent": AgentConfig, "env": EnvConfig, "data": DataConfig, "encoder": EncoderConfig,
-             "pretrain": PretrainConfig, "arena": BootstrapConfig, "ensemble": EnsembleConfig, "trees": TreeConfig}
+             "pretrain": PretrainConfig, "ensemble": EnsembleConfig, "trees": TreeConfig}
 YAMLS = sorted(loader.PRESETS.glob("*/*.yaml"))
 EVERY_CHOICE = [*((algo, "lstm", size) for algo in ALGOS for size in PRESETS),
                 *(("ppo", encoder, size) for encoder in (*ENCODERS, "none") for size in PRESETS)]
@@ -308,7 +308,7 @@ def test_every_choice_has_its_presets(size):
         preset("encoder", f"{name}.{size}")
     for kind in TREES:
         preset("trees", f"{kind}.{size}")
-    for group in ("data", "env", "pretrain", "arena", "ensemble"):
+    for group in ("data", "env", "pretrain", "ensemble"):
         preset(group, size)
 
 

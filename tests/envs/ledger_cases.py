@@ -123,6 +123,7 @@ RULES: dict[str, st.SearchStrategy[dict[str, Settings]]] = {
                         group("env", gross=[1.0, 3.0])).map(merged),
     "latency": group("env", latency=[1, 2, 3]),
     "same_close": group("env", fill=["same_close"]),
+    "worst": group("env", fill=["worst"]),
     "ruin": group("env", ruin=[0.1, 0.7]),
     "rewards": group("reward", log_growth=[0.5], profit=[0.0, 1.0], sharpe=[0.0, 0.1], downside=[0.0, 0.1],
                      mean_variance=[0.0, 2.0], drawdown=[0.0, 1.0], turnover=[0.0, 0.1], memory=[2, 50],

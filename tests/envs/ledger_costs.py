@@ -34,7 +34,9 @@ def numbers_of(last: float | None, raw: Raw, costs: dict, before: Raw = NOTHING,
     o, high, low, close, _ = (stale,) * 5 if math.isnan(raw[3]) else raw
     fill = stale if early else o
     worse = (costs["spread_bps"] * 1e-4 if spread is None else spread) / 2 + costs["slippage_bps"] * 1e-4
-    buy, sell = quotes(fill, worse, costs.get("tick", 0.0))
+    above, below = (high / o - 1, 1 - low / o) if costs.get("fill") == "worst" else (0.0, 0.0)
+    buy, _ = quotes(fill, worse + above, costs.get("tick", 0.0))
+    _, sell = quotes(fill, worse + below, costs.get("tick", 0.0))
     open_ = _trades(raw, volumes) and (not early or _trades(before, volumes[:-1]))
     value = math.prod((before if early else raw)[3:])
     share = costs.get("max_share", 0.0)

@@ -169,6 +169,16 @@ def test_the_same_close_is_available_and_fills_there():
     assert engine.money[0, at.EQUITY] == pytest.approx(10_000 * gain - paid)
 
 
+def test_the_worst_fill_buys_at_the_high_and_sells_at_the_low():
+    market = random_market(10, scale=0.05)
+    engine = Engine(market, EnvConfig(costs=CostConfig.flat_fee(0.0), fill="worst"), 1, window=1)
+    engine.reset([0])
+    engine.step(np.array([[1.0]]))
+    assert engine.fills[0, 0, at.ORDER_PRICE] == pytest.approx(market.prices[1, 0, 1])
+    engine.step(np.array([[0.0]]))
+    assert engine.fills[0, 0, at.ORDER_PRICE] == pytest.approx(market.prices[2, 0, 2])
+
+
 def test_an_order_with_latency_fills_bars_later_at_that_bars_open():
     market = random_market(10, scale=0.05)
     engine = Engine(market, EnvConfig(costs=CostConfig.flat_fee(0.0), latency=2), 1, window=1)

@@ -278,6 +278,8 @@ def test_the_numbers_of_a_bar():
     assert known["capacity"] == pytest.approx(110.0)
     assert known["impact"] == pytest.approx(0.5 * 0.02 / math.sqrt(1100))
     assert numbers_of(9.5, raw, costs | {"fill": "same_close"})["fill"] == 9.5
+    unlucky = numbers_of(9.5, raw, costs | {"fill": "worst"})  # bought at 12 and sold at 9, and the spread beside it
+    assert (unlucky["buy"], unlucky["sell"]) == (pytest.approx(0.2015), pytest.approx(0.1015))
     absent = numbers_of(9.5, (NAN,) * 5, costs)
     assert (absent["fill"], absent["low"], absent["close"], absent["capacity"]) == (9.5, 9.5, 9.5, 0.0)
     assert numbers_of(None, (NAN,) * 5, costs)["close"] == 1.0

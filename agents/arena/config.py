@@ -1,0 +1,76 @@
+"""Settings of a tournament; without torch, so that a script's --help is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents import ALGOS
+from configs.errors import UserError
+from configs.registry import check_name
+from data.folds import WalkConfig
+from encoders import ENCODERS
+
+PLACES = ("here", "ray")
+
+
+@dataclass(frozen=True)
+class TournamentConfig:
+    """Everybody against everybody over a walk forward, trained anew in each of its windows.
+
+    Further flags are those of train_agent.py, such as --market or --agent.steps; a file holds them under `experiment`.
+
+    >>> TournamentConfig(algos=("ppo",), encoders=("none", "lstm"), seeds=2).agents
+    (('ppo', 'none'), ('ppo', 'lstm'))
+    """
+
+    config: Path
+    """a file of configs/arena, or one like it; flags stand over it"""
+    algos: tuple[str, ...] = ("ppo", "a2c", "dqn")
+    """names of agents.ALGOS"""
+    encoders: tuple[str, ...] = ("lstm", "attention_lstm", "transformer", "mamba")
+    """what agents see through, each algorithm through each; each forecasts too, and its signal competes"""
+    seed: int = 0
+    """of the encoders, and of the first agent of each kind"""
+    seeds: int = 3
+    """agents of each kind, from `seed` on"""
+    walk: WalkConfig = field(default_factory=WalkConfig)
+    costs: tuple[float, ...] = (0.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+    """basis points that an order may cost in all, rising: everybody meets again at each; none: nobody does"""
+    delays: tuple[int, ...] = (1, 2)
+    """bars that orders may be on their way longer than they are: everybody meets again at each"""
+    name: str | None = None
+    """folder of the tournament under --runs; by default the name of the file"""
+    runs: Path = Path("runs")
+    """where runs are written, and where trainings are counted"""
+    jobs: int = 2
+    """cells side by side, each of agent.threads threads"""
+    on: str = "here"
+    """here: processes of this machine; ray: a Ray cluster whose nodes share the folder of --runs (the extra
+    `cluster`)"""
+
+    def __post_init__(self) -> None:
+        for algo in self.algos:
+            check_name("algo", algo, ALGOS)
+        for encoder in self.encoders:
+            check_name("encoder", encoder, (*ENCODERS, "none"))
+        check_name("on", self.on, PLACES)
+        if not self.algos or not self.encoders or self.seed < 0 or min(self.seeds, self.jobs) < 1:
+            raise UserError("a tournament needs --algos and --encoders, --seed of at least 0, and --seeds and --jobs of "
+                            f"at least 1, found {self.algos}, {self.encoders}, {self.seed}, {self.seeds}, {self.jobs}")
+        for what, given in (("--algos", self.algos), ("--encoders", self.encoders)):
+            if len({*given}) < len(given):
+                raise UserError(f"{what} names each of its contestants once, found {', '.join(given)}")
+        if [*self.costs] != sorted({*self.costs}) or len(self.costs) == 1 or any(not 0 <= one for one in self.costs):
+            raise UserError(f"--costs rise from 0 or above, two of them at least, or are left empty, found {self.costs}")
+        if any(delay < 1 for delay in self.delays):
+            raise UserError(f"--delays are whole bars, at least 1, found {self.delays}")
+
+    @property
+    def agents(self) -> tuple[tuple[str, str], ...]:
+        """Algorithm and encoder of each kind."""
+        return tuple((algo, encoder) for algo in self.algos for encoder in self.encoders)
+
+    @property
+    def folder(self) -> Path:
+        return self.runs / (self.name or self.config.stem)
