@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar, get_type_hints
 
+from agents.cluster import RayPool
 from agents.device import pick_device
 from agents.experiment import ExperimentConfig, load_experiment
 from configs.errors import UserError
@@ -26,6 +27,7 @@ from configs.process import prepare
 from configs.run import code_digest, plain
 from data.durable import write_durably
 
+DIGEST = 8  # letters of it in the name of a file
 Given = TypeVar("Given")
 Found = TypeVar("Found")
 
@@ -44,14 +46,14 @@ def experiment_of(setting: Mapping[str, Any], instead: Mapping[str, str], passed
     return replace(config, device=pick_device(config.device))
 
 
-def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], folder: Path, jobs: int
-                 ) -> Iterator[tuple[str, Found]]:
+def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], folder: Path, jobs: int,
+                 on: str = "here") -> Iterator[tuple[str, Found]]:
     """Every cell's name with what `work` made of it, as they come: those on disk first, then in order of being done.
 
     `work` is a function of a module (processes look it up by name) and answers with a flat dataclass that JSON can
     hold. A file carries a digest of what the cell was given, of what was measured and of the code that did it: other
     settings and other code are other cells. A cell that fails stops the others from being begun, and says which one it
-    was.
+    was. On `ray` the cluster's nodes are the processes, and it is they that say how many cells there are at a time.
     """
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, found {jobs}")
@@ -63,7 +65,8 @@ def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], fol
             yield name, answer(**json.loads(path.read_text()))
     if not missing:
         return
-    with ProcessPoolExecutor(min(jobs, len(missing)), get_context("spawn"), begin) as pool:
+    jobs = min(jobs if on == "here" else len(missing), len(missing))
+    with ProcessPoolExecutor(jobs, get_context("spawn"), begin) if on == "here" else RayPool() as pool:
         running: dict[Future[Found], str] = {}
         waiting = iter(missing)
         try:
@@ -105,7 +108,7 @@ def end_with_parent() -> None:
 
 def digest_of(work: Callable[[Given], Found], given: Given) -> str:
     measured = work.__module__, work.__qualname__, [field.name for field in fields(get_type_hints(work)["return"])]
-    return hashlib.sha256(repr((measured, given, code_digest())).encode()).hexdigest()[:8]
+    return hashlib.sha256(repr((measured, given, code_digest())).encode()).hexdigest()[:DIGEST]
 
 
 def done(work: Callable[[Given], Found], given: Given, path: Path) -> Found:

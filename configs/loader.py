@@ -143,7 +143,7 @@ def parted(cls: type, argv: Sequence[str]) -> tuple[list[str], list[str]]:
     keep = False
     for word in argv:
         if word.startswith("-") and not word[1:2].isdigit():
-            keep = word[2:].split("=")[0].replace("-", "_") in wanted
+            keep = word[2:].split("=")[0].split(".")[0].replace("-", "_") in wanted
         (own if keep else others).append(word)
     return own, others
 

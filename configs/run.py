@@ -66,15 +66,16 @@ class Run:
     """A folder that is written as the work goes on, so that a stop half-way leaves a readable record.
 
     Earlier runs of the same name that came to their end are kept beside it as `<name>.before`, `<name>.before2` and so
-    on. One that was stopped or refused is written over, and its curves go on.
+    on, unless this one `goes_on` from what is there. One that was stopped or refused is written over, and its curves
+    go on.
     """
 
-    def __init__(self, folder: Path, config: Any, seed: int) -> None:
+    def __init__(self, folder: Path, config: Any, seed: int, goes_on: bool = False) -> None:
         if int(os.environ.get("RANK", 0)) > 0:
             raise UserError("several processes must not write one run: torchrun is for scripts/pretrain_encoder.py, "
                             "whose encoders the other scripts find in the cache")
         self.folder = folder
-        if came_to_its_end(folder):
+        if came_to_its_end(folder) and not goes_on:
             names = (folder.with_name(f"{folder.name}.before{number if number > 1 else ''}") for number in count(1))
             before = next(name for name in names if not name.exists())
             folder.rename(before)
@@ -102,6 +103,19 @@ def came_to_its_end(folder: Path) -> bool:
         return False
     except (ValueError, AttributeError):
         return True
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a run has noted about itself."""
+    try:
+        found = json.loads((folder / "run.json").read_text())
+    except FileNotFoundError:
+        raise UserError(f"{folder} is no run: it has no run.json") from None
+    except ValueError as error:
+        raise UserError(f"{folder / 'run.json'} is not readable JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{folder / 'run.json'} must hold a record, found {type(found).__name__}")
+    return found
 
 
 def write_json(path: Path, value: Any) -> None:

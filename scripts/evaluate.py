@@ -1,6 +1,8 @@
-"""Saved agents of one market head to head, with the signals of the supervised ensemble and the baselines.
+"""Saved agents of one market head to head, or a whole tournament over a walk forward.
 
     python scripts/evaluate.py runs/ppo-transformer-seed0 runs/dqn-transformer-seed0
+    python scripts/evaluate.py --config configs/arena/bundled.yaml
+    python scripts/evaluate.py --from runs/bundled
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from configs.loader import parse
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Run saved agents over the test rows, all in one batch, and print the table."""
+    """Run saved agents over the test rows, all in one batch, and print the table. With --config a tournament instead,
+    whose own flags --config FILE --help shows."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """folders that scripts/train_agent.py wrote; data, costs and ensemble are those of the first"""
@@ -26,13 +29,28 @@ class EvaluateConfig:
     """where table and picture are written"""
     device: str = "auto"
     """auto, cpu or cuda"""
+    again: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """a tournament's folder: make its report anew from the tracks that lie there, and train nothing"""
 
 
 def main() -> None:
+    if any(word.split("=")[0] == "--config" for word in sys.argv[1:]):
+        from agents.arena.league import hold
+
+        print(hold(sys.argv[1:]))
+        return
     arguments = parse(EvaluateConfig, sys.argv[1:])
+    if arguments.again is not None:
+        from agents.arena.league import told_again
+
+        print(told_again(arguments.again))
+        return
     if not arguments.runs:
         raise UserError("name at least one run: python scripts/evaluate.py runs/ppo-transformer-seed0")
+    head_to_head_of(arguments)
 
+
+def head_to_head_of(arguments: EvaluateConfig) -> None:
     from agents.arena.tournament import head_to_head
     from agents.bundle import Bundle, places_in, run_of
     from agents.device import pick_device

@@ -56,13 +56,15 @@ class TournamentConfig:
             check_name("encoder", encoder, (*ENCODERS, "none"))
         check_name("on", self.on, PLACES)
         if not self.algos or not self.encoders or self.seed < 0 or min(self.seeds, self.jobs) < 1:
-            raise UserError("a tournament needs --algos and --encoders, --seed of at least 0, and --seeds and --jobs of "
-                            f"at least 1, found {self.algos}, {self.encoders}, {self.seed}, {self.seeds}, {self.jobs}")
+            raise UserError("a tournament needs --algos and --encoders, --seed of at least 0, and --seeds and --jobs "
+                            f"of at least 1, found {self.algos}, {self.encoders}, {self.seed}, {self.seeds}, "
+                            f"{self.jobs}")
         for what, given in (("--algos", self.algos), ("--encoders", self.encoders)):
             if len({*given}) < len(given):
                 raise UserError(f"{what} names each of its contestants once, found {', '.join(given)}")
-        if [*self.costs] != sorted({*self.costs}) or len(self.costs) == 1 or any(not 0 <= one for one in self.costs):
-            raise UserError(f"--costs rise from 0 or above, two of them at least, or are left empty, found {self.costs}")
+        if [*self.costs] != sorted({*self.costs}) or len(self.costs) == 1 or min(self.costs, default=0.0) < 0:
+            raise UserError("--costs rise from 0 or above, two of them at least, or are left empty, found "
+                            f"{self.costs}")
         if any(delay < 1 for delay in self.delays):
             raise UserError(f"--delays are whole bars, at least 1, found {self.delays}")
 

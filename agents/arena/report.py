@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,8 @@ ENSEMBLE = "supervised ensemble"
 class Report:
     table: pd.DataFrame  # a row per contestant, best total return first
     teams: pd.DataFrame  # a row per agent of several seeds: means over them, interquartile from four on
-    differences: pd.DataFrame  # a row per agent: agent minus supervised ensemble
     about: str  # what was compared, on which rows, with which intervals
+    differences: pd.DataFrame = field(default_factory=pd.DataFrame)  # a row per agent: agent minus supervised ensemble
 
     def markdown(self) -> str:
         parts = [self.about, "", as_markdown(readable(self.table))]
@@ -55,6 +55,22 @@ def compare(tracks: Sequence[Track], config: BootstrapConfig, remark: str = "") 
     """All contestants on the same resampled histories, so that differences are paired; a remark ends what is said."""
     returns = np.stack([returns_of(track.equity) for track in tracks])  # (C, K)
     draws = resample(returns, tracks[0].bars_per_year, config)
+    span = tracks[0].rows
+    about = f"Test rows {span.start} to {span.stop - 1} ({told(tracks[0], config)}{remark and ' '}{remark}"
+    return Report(lines(tracks, draws, config), team_lines(tracks, draws, config), about,
+                  difference_lines(tracks, draws, config))
+
+
+def told(track: Track, config: BootstrapConfig) -> str:
+    """Over which time, at which costs, with which intervals."""
+    first, last = (np.datetime_as_string(track.time[at], unit="m") for at in (0, -1))
+    return (f"{first} to {last} UTC, {track.years:.2f} years). "
+            f"After fees, spread, slippage, carry and interest. Intervals: {config.level:.0%}, stationary bootstrap, "
+            f"{config.draws} draws, mean block {config.block:g} bars. Each line is one seed: its interval holds the "
+            "luck of this period, not of training; lines over several seeds hold both.")
+
+
+def lines(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
     rows = []
     for c, track in enumerate(tracks):
         sharpe_low, sharpe_high = interval(draws.sharpe[:, c], config.level)
@@ -64,14 +80,7 @@ def compare(tracks: Sequence[Track], config: BootstrapConfig, remark: str = "") 
                      "total_return_low": low, "total_return_high": high})
     # equal returns (everybody in cash) stand in order of name, so that a table is the same each time
     table = pd.DataFrame(rows).sort_values(["total_return", "contestant"], ascending=[False, True])
-    span = tracks[0].rows
-    first, last = (np.datetime_as_string(tracks[0].time[at], unit="m") for at in (0, -1))
-    about = (f"Test rows {span.start} to {span.stop - 1} ({first} to {last} UTC, {tracks[0].years:.2f} years). "
-             f"After fees, spread, slippage, carry and interest. Intervals: {config.level:.0%}, stationary bootstrap, "
-             f"{config.draws} draws, mean block {config.block:g} bars. Each line is one seed: its interval holds the "
-             f"luck of this period, not of training; lines over several seeds hold both.{remark and ' '}{remark}")
-    return Report(table.set_index("contestant"), _teams(tracks, draws, config), _differences(tracks, draws, config),
-                  about)
+    return table.set_index("contestant")
 
 
 def teams_of(tracks: Sequence[Track]) -> dict[str, list[int]]:
@@ -88,7 +97,7 @@ def growth_of(tracks: Sequence[Track]) -> np.ndarray:
     return np.array([np.log(track.equity[-1] / track.equity[0]) for track in tracks])
 
 
-def _teams(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
+def team_lines(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
     rows = []
     for name, places in teams_of(tracks).items():
         found = {metric: iqm(np.array([getattr(tracks[place].metrics, metric) for place in places]))
@@ -101,7 +110,7 @@ def _teams(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -
     return pd.DataFrame(rows, columns=None if rows else ["contestant"]).set_index("contestant")
 
 
-def _differences(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
+def difference_lines(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
     """Of each agent to the ensemble, and of the mean over the seeds of one."""
     names = [track.contestant for track in tracks]
     columns = ["contestant", "log_growth", "log_growth_low", "log_growth_high", "sharpe", "sharpe_low", "sharpe_high",

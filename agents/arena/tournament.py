@@ -26,7 +26,7 @@ OPTIMISTIC = ("Orders fill at the very close that they were decided on (env.fill
 
 
 def supervised(forecasts: Mapping[str, Forecast], ensemble: Ensemble | None, dataset: Dataset, env: EnvConfig,
-               window: int) -> dict[str, Contestant]:
+               window: int, sized: bool = False) -> dict[str, Contestant]:
     """Each member's signal and that of their ensemble where there are several, thresholds from the validation rows.
 
     The ensemble was fused on these rows too, by a few numbers out of thousands of labels: its thresholds may be a shade
@@ -35,7 +35,8 @@ def supervised(forecasts: Mapping[str, Forecast], ensemble: Ensemble | None, dat
     members = {f"{name} signal": forecast for name, forecast in forecasts.items()}
     if ensemble is not None and len(forecasts) > 1:
         members[ENSEMBLE] = ensemble.fuse(forecasts, dataset.market)
-    return {name: Contestant(tuned(forecast, dataset.market, env, window, dataset.split.valid), kind="supervised")
+    return {name: Contestant(tuned(forecast, dataset.market, env, window, dataset.split.valid, sized),
+                             kind="supervised")
             for name, forecast in members.items()}
 
 
@@ -87,15 +88,23 @@ def baselines(dataset: Dataset) -> dict[str, Contestant]:
             for name in STRATEGIES}
 
 
+def everyone(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], ensemble: Ensemble | None, dataset: Dataset,
+             env: EnvConfig, window: int, device: str = "cpu", cache: Path | None = None, sized: bool = False
+             ) -> dict[str, Contestant]:
+    """Agents in the order of their bundles, then signals, which choose how much they hold if `sized`, then baselines.
+    """
+    return {**agents_of(bundles, dataset, window, device, cache),
+            **supervised(forecasts, ensemble, dataset, env, window, sized), **baselines(dataset)}
+
+
 def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], ensemble: Ensemble | None,
                  dataset: Dataset, env: EnvConfig, window: int, bootstrap: BootstrapConfig, folder: Path,
                  device: str = "cpu", cache: Path | None = None) -> tuple[Report, list[Track]]:
     """Run everybody over the test rows once; table and picture are left in `folder`."""
-    agents = agents_of(bundles, dataset, window, device, cache)
-    everyone = {**agents, **supervised(forecasts, ensemble, dataset, env, window), **baselines(dataset)}
-    tracks = compete(everyone, dataset.market, env, window, dataset.split.test)
+    contestants = everyone(bundles, forecasts, ensemble, dataset, env, window, device, cache)
+    tracks = compete(contestants, dataset.market, env, window, dataset.split.test)
     remarks = [OPTIMISTIC] if env.fill == "same_close" else []
-    named = dict(zip(agents, bundles, strict=True))
+    named = dict(zip(contestants, bundles, strict=False))  # agents come first
     if out := [name for name, bundle in named.items() if bundle.stays_out]:
         remarks.append("In cash, for nothing on the validation rows spoke for trading (agent.stay_out): "
                        f"{'; '.join(out)}.")

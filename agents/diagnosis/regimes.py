@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.arena.rollout import Track
 from agents.diagnosis.subject import Subject
-from data.market import CLOSE
+from data.market import CLOSE, Market
 from encoders.explain.estimates import Estimate, means
 from envs.episodes import EpisodeConfig, basket_returns, in_regime, trailing
 from envs.metrics import returns_of
@@ -36,17 +36,8 @@ class Regime:
 
 def regimes(subject: Subject, track: Track, rows: np.ndarray) -> tuple[Regime, ...]:
     """`rows` (K + 1,) are those of each point of the track's equity."""
-    market, config = subject.ground.market, EpisodeConfig()
-    trend = trailing(market, [slice(None)], config.regime_bars)[1][rows[:-1]]
-    volatility = trailing(market, [slice(None)], config.band_bars)[0][rows[:-1]]
-    kinds = {EVERY: np.ones(len(trend), bool)}
-    for name in ("bull", "bear", "sideways"):
-        kinds[name] = in_regime(trend, replace(config, regime=name))
-    if np.isfinite(volatility).any():
-        borders = np.nanquantile(volatility, (1 / 3, 2 / 3))
-        third = np.where(np.isfinite(volatility), np.searchsorted(borders, volatility), -1)
-        kinds |= {name: third == place for place, name in enumerate(THIRDS)}
-    kinds[UNKNOWN] = ~(np.isfinite(trend) & np.isfinite(volatility))
+    market = subject.ground.market
+    kinds = {EVERY: np.ones(len(rows) - 1, bool), **kinds_of(market, rows[:-1])}
     kinds = {name: there for name, there in kinds.items() if there.any()}
 
     growth = np.log1p(returns_of(track.equity))
@@ -60,3 +51,16 @@ def regimes(subject: Subject, track: Track, rows: np.ndarray) -> tuple[Regime, .
                         estimate if at.sum() >= enough or name == EVERY else None, float(moves[at].mean()),
                         float(track.turnover[at].mean()))
                  for (name, at), estimate in zip(kinds.items(), estimates))
+
+
+def kinds_of(market: Market, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Which of the rows (K,) are of which kind; thirds of the volatility are those of these very rows."""
+    config = EpisodeConfig()
+    trend = trailing(market, [slice(None)], config.regime_bars)[1][rows]
+    volatility = trailing(market, [slice(None)], config.band_bars)[0][rows]
+    kinds = {name: in_regime(trend, replace(config, regime=name)) for name in ("bull", "bear", "sideways")}
+    if np.isfinite(volatility).any():
+        borders = np.nanquantile(volatility, (1 / 3, 2 / 3))
+        third = np.where(np.isfinite(volatility), np.searchsorted(borders, volatility), -1)
+        kinds |= {name: third == place for place, name in enumerate(THIRDS)}
+    return {**kinds, UNKNOWN: ~(np.isfinite(trend) & np.isfinite(volatility))}

@@ -123,16 +123,25 @@ def break_even(costs: np.ndarray, growth: np.ndarray, config: BootstrapConfig) -
     >>> break_even(np.array([0.0, 10.0, 30.0]), growth, BootstrapConfig(draws=100)).bps
     5.0
     """
-    histories = in_histories(growth, config)  # (1 + draws, costs)
-    left = np.minimum.accumulate(histories, axis=1) > 0  # growth is left, and was at all lower costs
+    found, beyond = crossing(costs, in_histories(growth, config))
+    low, high = interval(found[1:], config.level)
+    return BreakEven(float(found[0]), low, high, bool(beyond[0]))
+
+
+def crossing(costs: np.ndarray, growth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(H,) costs at which `growth` (H, costs) is gone, 0 where there never is any, and where some is left at the end.
+
+    >>> crossing(np.array([0.0, 10.0, 30.0]), np.array([[1.0, -1.0, -5.0], [3.0, 2.0, 1.0]]))
+    (array([ 5., 30.]), array([False,  True]))
+    """
+    left = np.minimum.accumulate(growth, axis=1) > 0  # growth is left, and was at all lower costs
     count = left.sum(axis=1)
     last = np.clip(count - 1, 0, len(costs) - 2)
-    here, after = (np.take_along_axis(histories, at[:, None], axis=1)[:, 0] for at in (last, last + 1))
+    here, after = (np.take_along_axis(growth, at[:, None], axis=1)[:, 0] for at in (last, last + 1))
     share = np.divide(here, here - after, out=np.zeros_like(here), where=here > after)
     found = costs[last] + share * (costs[last + 1] - costs[last])
-    found = np.where(count == 0, 0.0, np.where(count == len(costs), costs[-1], found))
-    low, high = interval(found[1:], config.level)
-    return BreakEven(float(found[0]), low, high, bool(count[0] == len(costs)))
+    beyond = count == len(costs)
+    return np.where(count == 0, 0.0, np.where(beyond, costs[-1], found)), beyond
 
 
 def mean(growth: np.ndarray, config: BootstrapConfig) -> Estimate:

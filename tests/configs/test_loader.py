@@ -17,7 +17,6 @@ from configs import loader
 from configs.errors import UserError
 from configs.loader import flags, known_flags, parse, preset, read_yaml, sections, unknown_key
 from configs.run import plain
-from data.bootstrap import BootstrapConfig
 from data.dataset import DataConfig
 from encoders import ENCODERS
 from encoders.config import EncoderConfig

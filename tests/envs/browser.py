@@ -111,9 +111,9 @@ class Browser:
                     raise RuntimeError(f"{method}: {message['error']['message']}")
                 return message["result"]
 
-    def open(self, path: Path) -> None:
+    def open(self, path: Path, ready: str = "window.replay !== undefined") -> None:
         self._call("Page.navigate", url=path.resolve().as_uri())
-        self.wait_for("document.readyState === 'complete' && window.replay !== undefined")
+        self.wait_for(f"document.readyState === 'complete' && {ready}")
 
     def ask(self, expression: str) -> Any:
         """What a JavaScript expression comes to."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from scipy.stats import trim_mean
 
-from data.bootstrap import BootstrapConfig, stationary_indices
-from envs.metrics import sharpe
+from data.bootstrap import BootstrapConfig
+from encoders.score_table import histories
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,15 +20,20 @@ class Resampled:
     growth: np.ndarray  # (draws, C) log of the total return
 
 
-def resample(returns: np.ndarray, bars_per_year: float, config: BootstrapConfig, chunk: int = 100) -> Resampled:
+def resample(returns: np.ndarray, bars_per_year: float, config: BootstrapConfig) -> Resampled:
     """`returns` (C, K) net simple returns of C contestants on the same bars."""
-    rng = np.random.default_rng(config.seed)
+    bars = returns.shape[1]
+    usual = returns.mean(axis=1)  # (C,) taken out before anything is squared
+    about = (returns - usual[:, None]).T  # (K, C)
+    logs = np.log1p(np.maximum(returns, -0.999999)).T
     ratios, growths = [], []
-    logs = np.log1p(np.maximum(returns, -0.999999))
-    for start in range(0, config.draws, chunk):
-        rows = stationary_indices(returns.shape[1], min(chunk, config.draws - start), config.block, rng)
-        ratios.append(np.stack([sharpe(one[rows], bars_per_year) for one in returns], axis=1))
-        growths.append(np.stack([one[rows].sum(axis=1) for one in logs], axis=1))
+    for counts in islice(histories(bars, config), 1, None):  # the first is the history as it was
+        mean = counts @ about / bars
+        variance = np.maximum(counts @ about**2 - bars * mean**2, 0.0) / (bars - 1)
+        moved = variance > 1e-28  # rounding size
+        ratio = np.where(moved, (usual + mean) / np.sqrt(np.where(moved, variance, 1.0)), 0.0)
+        ratios.append(ratio * np.sqrt(bars_per_year))
+        growths.append(counts @ logs)
     return Resampled(np.concatenate(ratios), np.concatenate(growths))
 
 

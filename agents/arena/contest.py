@@ -1,0 +1,226 @@
+"""What a tournament is made of: cells that do not know of each other, each kept on disk once it is done.
+
+In every window each encoder is pretrained, each agent trained through it, and then everybody meets on the window's test
+rows. Nothing is carried over from one window to the next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agents.arena.config import TournamentConfig
+from agents.arena.rollout import Track, compete, compete_under
+from agents.arena.tournament import everyone
+from agents.arena.tracks import save_tracks
+from agents.arena.windows import windows
+from agents.audit import audit_experiment
+from agents.bundle import Bundle
+from agents.cells import experiment_of
+from agents.diagnosis.regimes import kinds_of
+from agents.experiment import ExperimentConfig
+from agents.seeds import trained
+from agents.supervised import encode, ensemble_of
+from configs.errors import UserError
+from data.dataset import load_dataset
+from data.market import CLOSE, HIGH, LOW, OPEN, Market
+from encoders import ENCODERS
+from envs.config import EnvConfig
+
+INSTEAD = {"algo": "--algos", "encoder": "--encoders", "data.span": "--walk.train", "data.borders": "--walk.train",
+           "data.dates": "--walk.train", "data.split.embargo": "--walk.embargo", "progress": ""}
+TRACKS, VALIDATION, SCENARIOS, BARS = "tracks.parquet", "validation.parquet", "scenarios.parquet", "bars.parquet"
+WORST = "worst fills"
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One fold of the walk: what is trained in it, by algorithm and encoder."""
+
+    number: int  # from 1 on
+    folder: Path
+    kinds: Mapping[tuple[str, str], ExperimentConfig]
+
+    @property
+    def first(self) -> ExperimentConfig:
+        """Whose data, rules and ensemble are everybody's."""
+        return next(iter(self.kinds.values()))
+
+
+@dataclass(frozen=True)
+class Cell:
+    config: ExperimentConfig
+    seed: int = 0  # of the agent
+
+
+@dataclass(frozen=True)
+class Meeting:
+    window: int
+    config: ExperimentConfig
+    bundles: tuple[Path, ...]
+    costs: tuple[float, ...]
+    delays: tuple[int, ...]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Ended:
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Met:
+    contestants: int
+    market: str  # fingerprint
+    first: int  # test rows of the history
+    last: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What the causal test has found."""
+
+    leaks: int
+    outputs: int
+    columns: int
+    cuts: int
+    kinds: int
+    worst: str  # its first line; empty where there is none
+    seconds: float
+
+
+def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Sequence[str]) -> list[Window]:
+    """The windows, with the settings of each agent in each; what is wrong is said before any work.
+
+    `settings` are those of a file, `passed_on` the flags over them.
+    """
+    if any(word.split(".")[0] == "--net" for word in passed_on) or "net" in settings:
+        raise UserError("net. is about one encoder, and a tournament has several, each by its own preset: leave it out")
+    kinds = {(algo, encoder): experiment_of({**settings, "algo": algo, "encoder": encoder, "seed": config.seed},
+                                            INSTEAD, passed_on) for algo, encoder in config.agents}
+    first = next(iter(kinds.values()))
+    trees = tuple(member for member in first.ensemble.members if member not in ENCODERS)
+    members = tuple(name for name in config.encoders if name != "none") + trees
+    ensemble = replace(first.ensemble, members=members)
+    found = []
+    for number, data in enumerate(windows(first.data, config.walk, config.runs / "cache" / "features"), start=1):
+        folder = config.folder / f"window{number}"
+        found.append(Window(number, folder, {
+            (algo, encoder): replace(one, data=data, ensemble=ensemble, runs=config.runs, seeds=config.seeds,
+                                     name=str((folder / f"{algo}-{encoder}").relative_to(config.runs)))
+            for (algo, encoder), one in kinds.items()}))
+    return found
+
+
+def pretraining(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Cell]:
+    """Each encoder of each window."""
+    algo = config.algos[0]
+    return {f"window{window.number}-{encoder}": Cell(window.kinds[algo, encoder])
+            for window in plan for encoder in config.encoders if encoder != "none"}
+
+
+def training(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Cell]:
+    """Each agent of each window: first seeds first, so that a tournament that is stopped has all kinds."""
+    seeds = range(config.seed, config.seed + config.seeds)
+    return {f"window{window.number}-{algo}-{encoder}-seed{seed}": Cell(one, seed)
+            for window in plan for seed in seeds for (algo, encoder), one in window.kinds.items()}
+
+
+def meetings(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Meeting]:
+    seeds = range(config.seed, config.seed + config.seeds)
+    return {f"window{window.number}-meeting": Meeting(
+        window.number, window.first, tuple(one.folder_of(seed) / "bundle" for one in window.kinds.values()
+                                           for seed in seeds), config.costs, config.delays, window.folder)
+            for window in plan}
+
+
+def pretrain(cell: Cell) -> Ended:
+    """An encoder and what it makes of the market, into the cache; for a process of its own, as all these are."""
+    started, config = time.perf_counter(), cell.config
+    encode(config, load_dataset(config.data, config.cache / "features"), config.encoder, config.device)
+    return Ended(time.perf_counter() - started)
+
+
+def learn(cell: Cell) -> Ended:
+    """An agent, into its folder."""
+    config = cell.config
+    return Ended(trained(config, cell.seed, config.device, config.folder_of(cell.seed)).seconds)
+
+
+def audit(cell: Cell) -> Audited:
+    """The causal test on the whole history: moments near its end are later than a window's last row."""
+    started, config = time.perf_counter(), cell.config
+    found = audit_experiment(replace(config, data=replace(config.data, span=None, borders=None)))
+    lines = found.lines()
+    return Audited(len(lines), len(found.outputs), found.columns, found.cuts, found.kinds, lines[0] if lines else "",
+                   time.perf_counter() - started)
+
+
+def meet(given: Meeting) -> Met:
+    """Everybody over the window's validation rows, and over its test rows under every set of rules; tracks on disk."""
+    started, config = time.perf_counter(), given.config
+    dataset = load_dataset(config.data, config.cache / "features")
+    ensemble, forecasts = ensemble_of(config, dataset, config.device)
+    contestants = everyone([Bundle.load(place) for place in given.bundles], forecasts, ensemble, dataset, config.env,
+                           config.data.window, config.device, config.cache, sized=True)
+    market, split, span = dataset.market, dataset.split, (config.data.window,)
+    chosen = compete(contestants, market, config.env, *span, split.valid)
+    found = compete_under(contestants, market, rules_of(config.env, given.costs, given.delays), *span, split.test)
+    own = found.pop("")
+    save_tracks(in_window(chosen, given.window), given.folder / VALIDATION)
+    save_tracks(in_window(own, given.window), given.folder / TRACKS)
+    table = pd.concat([scenario(name, in_window(tracks, given.window)) for name, tracks in found.items()])
+    table.to_parquet(given.folder / SCENARIOS, index=False)
+    bars_of(market, split.test).to_parquet(given.folder / BARS, index=False)
+    return Met(len(contestants), market.fingerprint, split.test.start, split.test.stop - 1,
+               time.perf_counter() - started)
+
+
+def rules_of(env: EnvConfig, costs: Sequence[float], delays: Sequence[int]) -> dict[str, EnvConfig]:
+    """Those that everybody plays by, and then one thing changed at a time.
+
+    >>> list(rules_of(EnvConfig(), (0.0, 10.0), (1, 2)))
+    ['', '0 bps', '10 bps', '1 bar late', '2 bars late', 'worst fills']
+    """
+    return {"": env, **{at_cost(bps): env.charging(bps) for bps in costs},
+            **{late_by(bars): replace(env, latency=env.latency + bars) for bars in delays},
+            WORST: replace(env, fill="worst")}
+
+
+def at_cost(bps: float) -> str:
+    return f"{bps:g} bps"
+
+
+def late_by(bars: int) -> str:
+    return f"{bars} bar{'s' * (bars > 1)} late"
+
+
+def in_window(tracks: Sequence[Track], window: int) -> list[Track]:
+    return [replace(track, window=window) for track in tracks]
+
+
+def scenario(rule: str, tracks: Sequence[Track]) -> pd.DataFrame:
+    """A row for each contestant: what it made of the window under one other rule."""
+    return pd.DataFrame([{
+        "rule": rule, "window": track.window, "contestant": track.contestant, "seed": track.seed, "kind": track.kind,
+        "team": track.team, "bars": len(track.weights), "total_return": track.equity[-1] / track.equity[0] - 1,
+        "traded": float(track.turnover.sum()),
+    } for track in tracks])
+
+
+def bars_of(market: Market, rows: slice) -> pd.DataFrame:
+    """The window's own bars, and what kind of market each of them was seen to be."""
+    numbers = np.arange(rows.start, rows.stop)
+    kinds = kinds_of(market, numbers)
+    found = {"row": numbers, "time": market.time[rows]}
+    for n, asset in enumerate(market.assets):
+        found |= {f"{name}:{asset}": market.prices[rows, n, column]
+                  for name, column in (("open", OPEN), ("high", HIGH), ("low", LOW), ("close", CLOSE))}
+    return pd.DataFrame({**found, **{f"kind:{name}": there for name, there in kinds.items()}})

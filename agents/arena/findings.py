@@ -1,0 +1,229 @@
+"""Every number of a tournament's report, out of its tracks alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from agents.arena.contest import at_cost
+from agents.arena.report import Report, growth_of, lines, team_lines, told
+from agents.arena.rollout import Track
+from agents.arena.season import CAMPS, Camp, Season, camp, growth_per_year, teams_in, whole
+from agents.arena.statistics.luck import bars_needed, best_of, deflated, probable
+from agents.arena.statistics.overfitting import Overfitting, overfitting
+from agents.arena.statistics.power import years_needed
+from agents.arena.statistics.resampling import Resampled, over_seeds, resample
+from agents.arena.statistics.runs import improvement, iqm
+from agents.arena.statistics.several import Superior, holm, superior
+from agents.diagnosis.sensitivity import crossing
+from data.bootstrap import BootstrapConfig, interval
+from encoders.explain.estimates import Estimate, means
+from envs.metrics import returns_of, sharpe
+
+HOLD = "buy and hold"
+BLOCKS = 16  # that history is cut into for the probability of overfitting
+SAME = 1e-12  # a difference of two equal sums
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Two contestants on the same bars; of several seeds the interquartile mean."""
+
+    ours: str
+    theirs: str
+    growth: float  # log growth per year, ours less theirs
+    low: float
+    high: float
+    p: float  # two-sided: how probable so large a difference would be if there were none
+    held: float  # the same for all duels with this opponent at once (Holm)
+    better: float  # how probable it is that a run of ours ends a window ahead of theirs
+    years: float  # of history that a true difference of this size would need to show
+
+    @property
+    def clear(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Luck:
+    """How much of a Sharpe ratio may be luck."""
+
+    name: str
+    sharpe: float  # of a year
+    probable: float  # confidence that the true one is above zero
+    deflated: float  # above what the best of so many worthless trials would have shown
+    years: float  # of such a record that would show it to be above zero
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What is left of growth under other rules."""
+
+    name: str
+    growth: dict[str, float]  # log growth per year by rule
+    break_even: float | None  # basis points in all; None: at no two costs did everybody meet
+    beyond: bool  # growth is left at the highest
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    season: Season
+    tracks: list[Track]  # every contestant over all windows, after the choices
+    camps: tuple[Camp, ...]
+    report: Report
+    duels: tuple[Duel, ...]  # agents against signals as chosen first, where both are
+    luck: tuple[Luck, ...]
+    best_by_luck: float  # Sharpe ratio of a year that the best of so many worthless trials would have shown
+    trials: int
+    overfitting: Overfitting | None
+    superior: dict[str, Superior]  # by the benchmark that somebody may be better than
+    curves: tuple[Curve, ...]
+    regimes: dict[str, dict[str, Estimate]]  # log growth per year by contestant and kind of market
+    bootstrap: BootstrapConfig
+
+
+def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
+    camps = tuple(found for kind in CAMPS if (found := camp(season, kind)) is not None)
+    everyone = whole(season)
+    tracks = [*(track for one in camps for track in one.tracks), *everyone]
+    returns = np.stack([returns_of(track.equity) for track in tracks])  # (C, K)
+    draws = resample(returns, tracks[0].bars_per_year, bootstrap)
+    groups = groups_of(tracks)
+    trials = int(season.record["trials"])
+    ratios = [float(sharpe(returns_of(track.equity), 1.0)) for track in everyone if track.kind in CAMPS]
+    spread = float(np.std(ratios, ddof=1)) if len(ratios) > 1 else 0.0
+    opponents = [*(one.name for one in camps[1:]), *([HOLD] if HOLD in groups else [])]
+    teams = [*(one.name for one in camps), *teams_in(everyone, "rl")]
+    grown = grown_in_windows(season, camps)
+    duels = [duel for theirs in opponents
+             for duel in against(theirs, [name for name in teams if name != theirs], tracks, groups, grown,
+                                 draws, bootstrap)]
+    competing = np.stack([returns_of(track.equity) for track in everyone])
+    return Findings(
+        season, tracks, camps, Report(lines(tracks, draws, bootstrap), team_lines(tracks, draws, bootstrap),
+                                      about(season, tracks, bootstrap)), tuple(duels),
+        tuple(lucky(name, [tracks[place] for place in groups[name]], trials, spread)
+              for name in dict.fromkeys([*teams, *opponents])),
+        best_of(trials, spread) * np.sqrt(tracks[0].bars_per_year), trials,
+        overfitting(competing, BLOCKS) if competing.shape[1] >= 2 * BLOCKS and len(competing) > 1 else None,
+        {name: superior(np.log1p(fund([tracks[place] for place in groups[name]])), np.log1p(competing),
+                        bootstrap.block, bootstrap.draws, bootstrap.seed) for name in opponents},
+        curves_of(season, camps), regimes_of(season, {name: [tracks[place] for place in groups[name]] for name in
+                                                      dict.fromkeys([*(one.name for one in camps), *opponents])},
+                                             bootstrap), bootstrap)
+
+
+def groups_of(tracks: Sequence[Track]) -> dict[str, list[int]]:
+    """Places of the seeds of each contestant."""
+    found: dict[str, list[int]] = {}
+    for place, track in enumerate(tracks):
+        found.setdefault(track.team or track.contestant, []).append(place)
+    return found
+
+
+def fund(tracks: Sequence[Track]) -> np.ndarray:
+    """(K,) returns of capital that is spread evenly over several seeds, anew at every bar."""
+    return np.asarray(np.mean([returns_of(track.equity) for track in tracks], axis=0))
+
+
+def about(season: Season, tracks: Sequence[Track], config: BootstrapConfig) -> str:
+    return (f"{len(season.tests)} windows one after the other, whose bars nobody had seen when everything was trained "
+            f"and chosen ({told(tracks[0], config)}")
+
+
+def against(theirs: str, ours: Sequence[str], tracks: Sequence[Track], groups: dict[str, list[int]],
+            grown: dict[str, np.ndarray], draws: Resampled, config: BootstrapConfig) -> list[Duel]:
+    """Everybody of `ours` on the bars of `theirs`, in the same resampled histories."""
+    opponent = [tracks[place] for place in groups[theirs]]
+    growths, years = growth_of(tracks), tracks[0].years
+    found = []
+    for name in ours:
+        mine = groups[name]
+        drawn = (over_seeds(draws.growth[:, mine], config.seed)
+                 - over_seeds(draws.growth[:, groups[theirs]], config.seed + 1)) / years
+        growth = (iqm(growths[mine]) - iqm(growths[groups[theirs]])) / years
+        drawn[np.abs(drawn) < SAME] = 0.0
+        low, high = interval(drawn, config.level)
+        p = float(np.clip(2 * min((drawn <= 0).mean(), (drawn >= 0).mean()), 1 / config.draws, 1.0))
+        each = np.log1p(fund([tracks[place] for place in mine])) - np.log1p(fund(opponent))
+        found.append((name, growth, low, high, p,
+                      years_needed(each, tracks[0].bars_per_year, config.block, config.level)))
+    held = holm(np.array([one[4] for one in found]))
+    return [Duel(name, theirs, growth, low, high, p, float(both), improvement(grown[name], grown[theirs]), needed)
+            for (name, growth, low, high, p, needed), both in zip(found, held, strict=True)]
+
+
+def grown_in_windows(season: Season, camps: Sequence[Camp]) -> dict[str, np.ndarray]:
+    """(W, seeds) log growth of each window, by team or contestant, and of what each camp chose."""
+    found: dict[str, list[list[float]]] = {}
+    for number, window in enumerate(season.tests):
+        teams: dict[str, list[float]] = {}
+        for track, growth in zip(window, growth_of(window), strict=True):
+            teams.setdefault(track.team or track.contestant, []).append(float(growth))
+        teams |= {one.name: teams[one.picks[number].name] for one in camps}
+        for name, growths in teams.items():
+            found.setdefault(name, []).append(growths)
+    return {name: np.array(growths) for name, growths in found.items()}
+
+
+def lucky(name: str, tracks: Sequence[Track], trials: int, spread: float) -> Luck:
+    returns, bars = fund(tracks), tracks[0].bars_per_year
+    if not returns.std() > SAME:
+        return Luck(name, 0.0, float("nan"), float("nan"), float("inf"))
+    return Luck(name, float(sharpe(returns, bars)), probable(returns), deflated(returns, trials, spread),
+                bars_needed(returns) / bars)
+
+
+def curves_of(season: Season, camps: Sequence[Camp]) -> tuple[Curve, ...]:
+    """Of the choices, and of every contestant: sums over windows, of several seeds the interquartile mean."""
+    table = season.scenarios.assign(
+        growth=np.log1p(season.scenarios["total_return"]),
+        name=season.scenarios["team"].where(season.scenarios["team"] != "", season.scenarios["contestant"]))
+    years = whole(season)[0].years
+    costs = [float(bps) for bps in season.record["costs"]]
+    rules = list(dict.fromkeys(table["rule"]))
+    by_window = table.pivot_table(index=["window", "name", "seed"], columns="rule", values="growth", sort=False)
+    found = []
+    for one in camps:
+        chosen = [by_window.loc[pick.window].loc[pick.name] for pick in one.picks]
+        found.append((one.name, pd.concat([part.reset_index(drop=True) for part in chosen]).groupby(level=0).sum()))
+    totals = by_window.groupby(level=["name", "seed"], sort=False).sum()
+    found += [(name, totals.loc[name]) for name in dict.fromkeys(table["name"])]
+    curves = []
+    for name, seeds in found:
+        growth = {rule: iqm(seeds[rule].to_numpy()) / years for rule in rules}
+        at, beyond = crossing(np.array(costs), np.array([[growth[at_cost(bps)] for bps in costs]])) if costs else (
+            [None], [False])
+        curves.append(Curve(name, growth, at[0] if at[0] is None else float(at[0]), bool(beyond[0])))
+    return tuple(curves)
+
+
+def regimes_of(season: Season, contestants: dict[str, list[Track]], config: BootstrapConfig
+               ) -> dict[str, dict[str, Estimate]]:
+    """Log growth per year of time spent in each kind of market."""
+    kinds = [str(name) for name in season.bars if str(name).startswith("kind:")]
+    known = season.bars.drop_duplicates("time").set_index("time")[kinds].fillna(False)
+    found = {}
+    for name, tracks in contestants.items():
+        there = known.reindex(pd.DatetimeIndex(tracks[0].time[:-1]), fill_value=False).to_numpy(float)  # (K, kinds)
+        seen = there.sum(axis=0) >= 2 * config.block
+        grown = np.log1p(fund(tracks))[:, None] * there[:, seen] * tracks[0].bars_per_year
+        names = [kind.removeprefix("kind:") for kind, enough in zip(kinds, seen, strict=True) if enough]
+        found[name] = dict(zip(names, means(grown, config, there[:, seen]), strict=True)) if names else {}
+    return found
+
+
+def by_window(season: Season) -> pd.DataFrame:
+    """All metrics of every contestant in each window."""
+    return pd.DataFrame([{"window": track.window, "contestant": track.contestant, "seed": track.seed,
+                          "kind": track.kind, "team": track.team, **asdict(track.metrics)}
+                         for window in season.tests for track in window])
+
+
+def validated(season: Season) -> pd.DataFrame:
+    """Log growth per year of every contestant on each window's validation rows."""
+    return pd.DataFrame([{"window": track.window, "contestant": track.contestant, "growth": growth_per_year(track)}
+                         for window in season.validations for track in window])

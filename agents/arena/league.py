@@ -1,0 +1,103 @@
+"""A tournament from its command to its report; one that was stopped goes on, and repeats no cell."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agents.arena.config import TournamentConfig
+from agents.arena.contest import Cell, Window, audit, learn, meet, meetings, plan, pretrain, pretraining, training
+from agents.arena.sections import report
+from agents.cells import DIGEST, paths_of, side_by_side
+from agents.ledger import history_of, trials_of
+from configs.errors import UserError
+from configs.loader import HELP, flags, parse, parted, read_yaml
+from configs.run import Run, plain, read_record
+from data.bootstrap import BootstrapConfig
+
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+CELLS = "cells"  # folder of marks, in that of the tournament
+
+
+def hold(argv: Sequence[str]) -> str:
+    """Train everybody in every window, let them meet, and write the report; what there is to say of it."""
+    config, settings, passed_on = asked(argv)
+    started = time.perf_counter()
+    windows = plan(config, settings, passed_on)
+    first = windows[0].first
+    announce(config, windows)
+    run = Run(config.folder, {**plain(config), "experiment": plain(first)}, config.seed, goes_on=True)
+    done = config.folder / CELLS
+    [audited] = [found for _, found in side_by_side(audit, {"audit": Cell(first)}, done, 1, config.on)]
+    if audited.leaks:
+        raise UserError(f"{audited.leaks} leaks found, the first: {audited.worst}; python scripts/audit_leakage.py "
+                        "shows all of them")
+    each(pretrain, pretraining(config, windows), config, "encoders")
+    each(learn, training(config, windows), config, "agents")
+    met = each(meet, meetings(config, windows), config, "meetings")
+    run.done(
+        windows=len(windows), seeds=config.seeds, costs=config.costs, folder=str(config.folder),
+        command=shlex.join(["python", "scripts/evaluate.py", *argv]), bootstrap=first.bootstrap, audit=audited,
+        trials=trials_of(config.runs, history_of(first.data)), market=met["window1-meeting"].market,
+        meetings=[{"window": window.number, "fingerprint": found.market, "taught on rows": f"0 to {border}",
+                   "tested on rows": f"{found.first} to {found.last}", "contestants": found.contestants}
+                  for window, found in zip(windows, met.values(), strict=True)
+                  for border in [(window.first.data.borders or (0, 0))[0] - 1]],
+        seconds=round(time.perf_counter() - started, 1))
+    return told_again(config.folder)
+
+
+def told_again(folder: Path) -> str:
+    """The report of a tournament that has been held, from what it left on disk."""
+    record = read_record(folder)
+    if "meetings" not in record:
+        raise UserError(f"the tournament in {folder} was stopped before its end: give its command again, it goes on "
+                        "from what is done")
+    said = report(folder, parse(BootstrapConfig, [], record["bootstrap"]))
+    return (f"{said}\n\nin {folder}: report.html, report.md, findings.json, table, windows.csv, tracks of every window")
+
+
+def asked(argv: Sequence[str]) -> tuple[TournamentConfig, Mapping[str, Any], list[str]]:
+    """The tournament's own settings, those of its file for every training, and the flags that are passed on."""
+    own, passed_on = parted(TournamentConfig, argv)
+    place = parse(TournamentConfig, own).config
+    file = read_yaml(place)
+    settings = file.pop("experiment", {})
+    if not isinstance(settings, Mapping):
+        raise UserError(f"experiment in {place} must hold 'key: value' lines, found {settings!r}")
+    if "config" in file:
+        raise UserError(f"{place} cannot name another config: leave config out")
+    config = parse(TournamentConfig, [*flags(file, TournamentConfig), *own, *(HELP & {*passed_on})])
+    return config, settings, passed_on
+
+
+def announce(config: TournamentConfig, windows: Sequence[Window]) -> None:
+    kinds, seeds = len(config.agents), config.seeds
+    print(f"{len(windows)} windows x {kinds} kinds of agents x {seeds} seeds: {len(windows) * kinds * seeds} "
+          f"trainings, {config.jobs} at a time; what is done stays done", file=sys.stderr, flush=True)
+
+
+def each(work: Callable[[Given], Found], cells: Mapping[str, Given], config: TournamentConfig, what: str
+         ) -> dict[str, Found]:
+    """Every cell's result by its name, in their order, with a line for each that is done now and the time left."""
+    folder = config.folder / CELLS
+    paths = paths_of(work, cells, folder)
+    before = {name for name, path in paths.items() if path.exists()}
+    for name in cells.keys() - before:  # what other settings left under this name is now written over
+        for mark in folder.glob(f"{name}-{'?' * DIGEST}.json"):
+            mark.unlink()
+    started, found = time.perf_counter(), {}
+    for name, result in side_by_side(work, cells, folder, config.jobs, config.on):
+        found[name] = result
+        if name in before:
+            continue
+        new = len(found) - len(before)
+        left = (time.perf_counter() - started) / new * (len(cells) - len(found))
+        print(f"{what}: {len(found)} of {len(cells)}, {name}; about {left / 60:.0f} min left of these",
+              file=sys.stderr, flush=True)
+    return {name: found[name] for name in cells}

@@ -1,0 +1,215 @@
+"""What a tournament's report says, section by section: the verdict first, then everything that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from agents.arena.contest import at_cost
+from agents.arena.findings import HOLD, Duel, Findings, by_window, find
+from agents.arena.page import Section, write_report
+from agents.arena.pictures import pictures
+from agents.arena.report import readable
+from agents.arena.season import CAMPS, Season
+from agents.arena.tracks import save_tracks
+from agents.arena.verdict import signed, verdict
+from configs.run import write_json
+from data.bootstrap import BootstrapConfig
+from encoders.score_table import as_markdown
+
+FACTS = "findings.json"
+
+
+def report(folder: Path, bootstrap: BootstrapConfig) -> str:
+    """Everything that the tracks in `folder` say, written into it anew; returns the verdict and the camps."""
+    found = find(Season.load(folder), bootstrap)
+    drawn = pictures(found)
+    by_window(found.season).to_csv(folder / "windows.csv", index=False)
+    found.report.save(folder)
+    save_tracks([track for one in found.camps for track in one.tracks], folder / "chosen.parquet")
+    write_json(folder / FACTS, facts(found))
+    title = f"{folder.name}: agents against signals"
+    write_report(title, sections(found, [*drawn]), drawn, folder)
+    return f"{verdict(found).text}\n\n{as_markdown(leaders(found))}"
+
+
+def facts(found: Findings) -> dict[str, object]:
+    """For programs, unrounded."""
+    judged = verdict(found)
+    return {
+        "winner": judged.winner, "verdict": judged.text, "trials": found.trials,
+        "best_by_luck": found.best_by_luck,
+        "chosen": {one.name: [{"window": pick.window, "name": pick.name, "validated": pick.validated}
+                              for pick in one.picks] for one in found.camps},
+        "duels": list(found.duels), "luck": list(found.luck),
+        "overfitting": found.overfitting and {"probability": found.overfitting.probability,
+                                              "contestants": found.overfitting.contestants,
+                                              "blocks": found.overfitting.blocks},
+        "superior": {name: one._asdict() for name, one in found.superior.items()},
+        "curves": list(found.curves), "regimes": found.regimes,
+    }
+
+
+def sections(found: Findings, drawn: Sequence[str]) -> list[Section]:
+    return [told for told in (
+        Section("Verdict", (verdict(found).text,)), leading(found), everybody(found), chosen(found), duels(found),
+        luck(found), over_time(), sensitivity(found, drawn), kinds(found, drawn), trust(found), again(found),
+    ) if told is not None]
+
+
+def leaders(found: Findings) -> pd.DataFrame:
+    """The camps, over their seeds, and holding."""
+    names = [*(one.name for one in found.camps), HOLD]
+    rows = pd.concat([found.report.teams, found.report.table])
+    wanted = [name for name in rows.index if any(name == one or (name.startswith(f"{one}, ") and " seeds" in name)
+                                                 for one in names)]
+    return readable(rows.loc[wanted])
+
+
+def leading(found: Findings) -> Section:
+    return Section("The camps", (
+        found.report.about,
+        "Each camp is judged by what could have been traded: before each window the contestant that had grown most on "
+        "the validation rows, whatever it then made of the test rows.",
+    ), (("", leaders(found)),), (("equity", "Equity of the camps and of holding"),))
+
+
+def everybody(found: Findings) -> Section:
+    table = found.report.table
+    mine = [name for name in table.index if not any(name.startswith(camp) for camp in CAMPS.values())]
+    tables = [("Means over seeds; of four or more, over the middle half of them", readable(found.report.teams))]
+    return Section("Everybody", (
+        f"{len(mine)} contestants, losers included, best first. Who is best here is known only afterwards: of so many "
+        "worthless ones the best looks good as well.",
+    ), (*(tables if len(found.report.teams) else []), ("Each alone", readable(table.loc[mine]))))
+
+
+def chosen(found: Findings) -> Section:
+    """Who stood for each camp, and how that was chosen."""
+    rows = [{"window": pick.window, "camp": one.name, "chosen": pick.name,
+             "growth a year on the validation rows": signed(pick.validated),
+             "on the test rows": signed(tested(found, pick.window, pick.name))}
+            for one in found.camps for pick in one.picks]
+    return Section("Who was chosen", (
+        "By log growth per year after costs on the validation rows of the window; of several seeds the interquartile "
+        "mean. Thresholds, sizes and weights were chosen on the same rows, so that everybody looks better there than "
+        "on the test rows.",
+    ), (("", pd.DataFrame(rows).set_index("window")),))
+
+
+def tested(found: Findings, window: int, name: str) -> float:
+    tracks = [track for track in found.season.tests[window - 1] if name in (track.team, track.contestant)]
+    return float(np.mean([np.log(track.equity[-1] / track.equity[0]) / track.years for track in tracks]))
+
+
+def duels(found: Findings) -> Section | None:
+    if not found.duels:
+        return None
+    rows = [{"": duel.ours, "against": duel.theirs, "log growth a year [interval]":
+             f"{signed(duel.growth)} [{signed(duel.low)}, {signed(duel.high)}]", "p": f"{duel.p:.3f}",
+             "p, of all at once": f"{duel.held:.3f}", "ahead in a window": f"{duel.better:.0%}",
+             "years to show it": years(duel)} for duel in found.duels]
+    text = ["Differences on the same bars, in the same resampled histories. `p, of all at once` counts that there are "
+            "several (Holm). `ahead in a window` is how probable it is that a run of the first ends a window ahead of "
+            "one of the second. The last column is how long one would have to watch for a difference of this size to "
+            "show in four of five cases: what a short history cannot show it has not refuted either."]
+    for name, test in found.superior.items():
+        text.append(f"Is anybody better than {name}? If nobody were, so good a best contestant would come with "
+                    f"p = {test.consistent:.3f} (test of superior predictive ability, all contestants; "
+                    f"{test.lower:.3f} to {test.upper:.3f}).")
+    return Section("One against the other", tuple(text), (("", pd.DataFrame(rows).set_index("")),),
+                   (("profiles", "Share of runs that grew by more than so much"),))
+
+
+def years(duel: Duel) -> str:
+    return f"{duel.years:,.1f}" if np.isfinite(duel.years) else "never"
+
+
+def luck(found: Findings) -> Section:
+    rows = [{"": one.name, "Sharpe": f"{one.sharpe:+.2f}", "above zero": share(one.probable),
+             "above the best by luck": share(one.deflated),
+             "years that show it": f"{one.years:,.1f}" if np.isfinite(one.years) else "never"} for one in found.luck]
+    text = [f"{found.trials:,} agents were trained on this history so far (`trials.jsonl` beside the runs counts every "
+            f"one). The best of so many worthless ones would be expected to show a Sharpe ratio of "
+            f"{found.best_by_luck:.2f}. The probabilistic Sharpe ratio is the confidence that the true one is above "
+            "zero, the deflated one that it is above that."]
+    if found.overfitting is not None:
+        text.append(f"The contestant that is best on one half of this history is in the lower half on the other with "
+                    f"probability {found.overfitting.probability:.2f} ({found.overfitting.contestants} contestants, "
+                    f"{found.overfitting.blocks} blocks). Of a table in which all are worthless this may come out "
+                    "anywhere, so it decides nothing alone.")
+    return Section("How much may be luck", tuple(text), (("", pd.DataFrame(rows).set_index("")),))
+
+
+def share(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) else "never traded"
+
+
+def over_time() -> Section:
+    return Section("Over time", pictures=(
+        ("drawdown", "How far each lies below its highest equity so far"),
+        ("months", "Returns of calendar months"), ("exposure", "What is held, by month"),
+        ("decisions", "The last bars as candles, with what is held over them")))
+
+
+def sensitivity(found: Findings, drawn: Sequence[str]) -> Section:
+    rules = [*found.curves[0].growth]
+    camps = [one.name for one in found.camps]
+    rows = [{"": curve.name, **{rule: signed(curve.growth[rule]) for rule in rules}, "breaks even at": broken(
+        curve.break_even, curve.beyond)} for curve in sorted(found.curves, key=lambda one: one.name not in camps)]
+    costs = [at_cost(float(bps)) for bps in found.season.record["costs"]]
+    return Section("If trading were dearer, later or unluckier", (
+        "Log growth a year, nobody trained or chosen anew. "
+        + (f"From {costs[0]} to {costs[-1]}: all that an order costs, in place of fee, spread and slippage. " if costs
+           else "")
+        + "Late: orders fill so many bars later than they do. Worst fills: every purchase at the high of its bar and "
+          "every sale at the low.",
+    ), (("", pd.DataFrame(rows).set_index("")),),
+        (("costs", "Growth as orders cost more"),) if "costs" in drawn else ())
+
+
+def broken(bps: float | None, beyond: bool) -> str:
+    if bps is None:
+        return ""
+    return f"above {bps:g} bps" if beyond else f"{bps:.1f} bps" if bps else "never"
+
+
+def kinds(found: Findings, drawn: Sequence[str]) -> Section | None:
+    if "regimes" not in drawn:
+        return None
+    rows = [{"": name, **{kind: f"{signed(one.value)} [{signed(one.low)}, {signed(one.high)}]"
+                          for kind, one in estimates.items()}} for name, estimates in found.regimes.items()]
+    return Section("By kind of market", (
+        "Log growth per year of time spent in it: up, down or neither by the 720 bars before a decision, and thirds of "
+        "the volatility of the 168 before it among each window's own bars. Kinds that came up for less than two blocks "
+        "of the bootstrap are left out.",
+    ), (("", pd.DataFrame(rows).set_index("")),), (("regimes", "Growth by kind of market"),))
+
+
+def trust(found: Findings) -> Section:
+    """What was looked at so that the future stays out."""
+    record = found.season.record
+    audited = record["audit"]
+    looked = (f"{audited['outputs']} outputs of {audited['columns']} features, {audited['cuts']} moments x "
+              f"{audited['kinds']} ways to change what comes after them")
+    text = [f"No leak found: {looked}." if not audited["leaks"] else
+            f"**{audited['leaks']} leaks found**, the first: {audited['worst']}. Nothing else on this page can be "
+            "believed until it is mended.",
+            "The causal test changes every number after a moment, and everything that was known by then must stay the "
+            "same to the bit: features, labels, scaler, embeddings, observations, actions. Each window was trained on "
+            "its own rows, with a gap before its validation and its test rows as long as windows and labels reach."]
+    rows = pd.DataFrame(record["meetings"]).set_index("window")
+    return Section("What keeps the future out", tuple(text), (("The data that each window was made of", rows),))
+
+
+def again(found: Findings) -> Section:
+    record = found.season.record
+    libraries = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return Section("How to repeat it", (
+        f"Seeds {record['seed']} to {record['seed'] + record['seeds'] - 1}; {libraries}. Every number here is made of "
+        "`window<n>/tracks.parquet`, `validation.parquet`, `scenarios.parquet` and `bars.parquet`; the second command "
+        "makes them anew from these.",
+    ), code=f"{record['command']}\npython scripts/evaluate.py --from {record['folder']}")

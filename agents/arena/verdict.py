@@ -1,0 +1,95 @@
+"""One paragraph out of the numbers, by rule: who leads, whether that is more than luck, and where it ends.
+
+A winner is named where two things hold: the interval of the difference in growth between the two camps, each judged by
+what it chose beforehand, leaves out zero; and the one that is ahead has an interval of its own growth above zero. Else
+there is no evidence, and the paragraph says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.arena.findings import Duel, Findings, Luck
+
+SURE = 0.95  # confidence from which a deflated Sharpe ratio counts as more than luck
+
+
+@dataclass(frozen=True)
+class Verdict:
+    winner: str  # a camp; empty: nobody
+    text: str
+
+
+def verdict(found: Findings) -> Verdict:
+    if len(found.camps) < 2:
+        return Verdict("", "Only one camp has taken part, so there is nothing to compare: " + ", ".join(
+            one.name for one in found.camps) + ".")
+    duel = found.duels[0]
+    ahead, behind = (duel.ours, duel.theirs) if duel.growth >= 0 else (duel.theirs, duel.ours)
+    low, high = own_growth(found, ahead)
+    winner = ahead if duel.clear and low > 0 else ""
+    said = [difference(duel, ahead, behind)]
+    if winner:
+        said.append(f"**{ahead.capitalize()} win**, on these bars.")
+    elif duel.clear:
+        said.append(f"That is no win, for what {ahead} earned themselves cannot be told from nothing "
+                    f"({signed(low)} to {signed(high)} a year): the others lost more.")
+    else:
+        said.append("**No evidence** that either is better.")
+    said.append(power(duel))
+    said.append(lucky(found, next(one for one in found.luck if one.name == ahead)))
+    said.append(ends(found, ahead))
+    return Verdict(winner, " ".join(one for one in said if one))
+
+
+def difference(duel: Duel, ahead: str, behind: str) -> str:
+    if duel.growth == 0 == duel.low == duel.high:
+        return f"{ahead.capitalize()} and {behind} made the same of every bar."
+    size = abs(duel.growth)
+    low, high = sorted((duel.low, duel.high)) if duel.growth >= 0 else sorted((-duel.low, -duel.high))
+    return (f"{ahead.capitalize()} grew by {size:.1%} a year more than {behind} (log growth; interval {signed(low)} "
+            f"to {signed(high)}, p = {duel.p:.2g}).")
+
+
+def own_growth(found: Findings, camp: str) -> tuple[float, float]:
+    """Interval of the log growth per year of a camp, over its seeds where it has several."""
+    table, name = found.report.table, camp
+    teams = [team for team in found.report.teams.index if team.startswith(f"{camp}, ")]
+    if teams:
+        table, name = found.report.teams, teams[0]
+    years = found.tracks[0].years
+    low, high = np.log1p(table.loc[name, ["total_return_low", "total_return_high"]].to_numpy(float)) / years
+    return float(low), float(high)
+
+
+def power(duel: Duel) -> str:
+    if duel.clear or not np.isfinite(duel.years):
+        return ""
+    return f"If the difference is what it looks like, {duel.years:,.0f} years of such bars would show it."
+
+
+def lucky(found: Findings, luck: Luck) -> str:
+    tried = f"After {found.trials:,} trainings on this history"
+    if not np.isfinite(luck.deflated):
+        return f"{tried}, those ahead never traded, so there is no luck to take out."
+    verdict = "more than luck" if luck.deflated >= SURE else "not distinguishable from luck"
+    return (f"{tried} the best of as many worthless ones would be expected to show a Sharpe ratio of "
+            f"{found.best_by_luck:.2f}; those ahead show {luck.sharpe:.2f}, which is {verdict} (deflated Sharpe ratio "
+            f"{luck.deflated:.2f}).")
+
+
+def ends(found: Findings, camp: str) -> str:
+    curve = next(one for one in found.curves if one.name == camp)
+    if curve.break_even is None:
+        return ""
+    if curve.beyond:
+        return f"Their growth outlasts {curve.break_even:g} bps an order, the most that was tried."
+    if curve.break_even == 0:
+        return "Nor would they have grown if orders were free."
+    return f"Their growth ends where an order costs {curve.break_even:.1f} bps in all."
+
+
+def signed(value: float) -> str:
+    return f"{value:+.1%}"

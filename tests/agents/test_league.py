@@ -1,0 +1,229 @@
+"""A tiny tournament from its command to its page: every part real, each cell done once."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agents.arena.contest import learn, meetings, plan, rules_of, training
+from agents.arena.league import CELLS, asked, each, hold, told_again
+from agents.arena.tracks import load_tracks
+from agents.bundle import Bundle
+from agents.ledger import history_of, trials_of
+from configs.errors import UserError
+from data.dataset import load_dataset
+from envs.config import EnvConfig
+from tests.envs.browser import Browser, chromium
+
+TINY = """
+algos: [ppo]
+encoders: [none, lstm]
+seeds: 2
+jobs: 2
+walk: {train: 600, valid: 250, test: 200, embargo: 4, step: 300}
+costs: [0, 10, 50]
+delays: [1]
+experiment:
+  data:
+    groups: [returns, calendar]
+    window: 8
+    labels: {horizon: 4}
+    simulator: {bars: 1500, edge: 0.9}
+  pretrain: {epochs: 1, rows_per_epoch: 64, batch: 32}
+  ensemble: {members: [forest]}
+  bootstrap: {draws: 100, block: 12}
+  agent: {steps: 320, accounts: 8, net: [8], validations: 2, second_look: false, stay_out: false}
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("arena") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def words(file) -> list[str]:
+    return ["--config", str(file), "--runs", str(file.parent / "runs"), "--agent.ppo.n_steps", "8",
+            "--agent.ppo.batch", "32"]
+
+
+@pytest.fixture(scope="module")
+def held(words, file) -> tuple[Path, str]:
+    """The tournament's folder, and what was said."""
+    return file.parent / "runs" / "tiny", hold(words)
+
+
+def test_everybody_meets_in_every_window(held, words):
+    folder, said = held
+    assert "Chosen" in said
+    record = json.loads((folder / "run.json").read_text())
+    assert record["finished"]
+    assert record["windows"] == 2
+    names = {"ppo + none", "ppo + none, seed 1", "ppo + lstm", "ppo + lstm, seed 1", "lstm signal",
+             "forest signal", "supervised ensemble", "cash", "buy and hold", "momentum", "random"}
+    for window in (1, 2):
+        for file in ("tracks", "validation"):
+            tracks = load_tracks(folder / f"window{window}" / f"{file}.parquet")
+            assert {track.contestant for track in tracks} >= names
+            assert {track.window for track in tracks} == {window}
+        rules = pd.read_parquet(folder / f"window{window}" / "scenarios.parquet")["rule"].unique().tolist()
+        assert rules == ["0 bps", "10 bps", "50 bps", "1 bar late", "worst fills"]
+    config, settings, passed_on = asked(words)
+    first = plan(config, settings, passed_on)[0].first
+    assert record["trials"] == trials_of(config.runs, history_of(first.data)) == 8
+
+
+def test_a_window_is_taught_on_its_own_rows_and_tested_on_later_ones(held, words):
+    folder, _ = held
+    config, settings, passed_on = asked(words)
+    windows = plan(config, settings, passed_on)
+    for window in windows:
+        dataset = load_dataset(window.first.data)
+        bundle = Bundle.load(folder / f"window{window.number}" / "ppo-lstm" / "seed1" / "bundle")
+        assert bundle.market == dataset.market.fingerprint
+        assert bundle.trained["train"][1] <= dataset.split.valid.start - (8 + 4 - 1) - 4
+        assert bundle.trained["valid"][1] <= dataset.split.test.start - (8 + 4 - 1) - 4
+        tested = load_tracks(folder / f"window{window.number}" / "tracks.parquet")[0]
+        assert tested.rows == dataset.split.test
+        assert len(dataset.market) == dataset.split.test.stop
+
+
+def test_a_tournament_that_was_held_does_nothing_twice(held, words):
+    folder, said = held
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("window*/**/bundle/*")}
+    before |= {path: path.stat().st_mtime_ns for path in (folder / CELLS).iterdir()}
+    assert hold(words) == said
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len([*(folder / CELLS).iterdir()]) == 1 + 2 + 8 + 2
+
+
+def test_one_that_was_stopped_goes_on_and_ends_the_same(held, words, capsys):
+    folder, said = held
+    gone = [next((folder / CELLS).glob(pattern)) for pattern in ("window2-ppo-none-seed1-*", "window2-meeting-*")]
+    for mark in gone:
+        mark.unlink()
+    shutil.rmtree(folder / "window2" / "ppo-none" / "seed1")
+    tables = (folder / "table.csv").read_bytes()
+    assert hold(words) == said
+    assert (folder / "table.csv").read_bytes() == tables
+    told = capsys.readouterr().err
+    assert "window2-ppo-none-seed1" in told
+    assert told.count("agents: ") == 1
+    assert told.count("meetings: ") == 1
+
+
+def test_the_report_is_made_of_the_tracks_alone(held, tmp_path):
+    folder, said = held
+    copy = tmp_path / "tiny"
+    kept = [folder / "run.json", *folder.glob("window*/*.parquet")]
+    for path in kept:
+        place = copy / path.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    assert told_again(copy).replace(str(copy), str(folder)) == said
+    for name in ("findings.json", "table.csv", "windows.csv", "report.md"):
+        assert (copy / name).read_bytes() == (folder / name).read_bytes(), name
+    shutil.copy(copy / "window1" / "tracks.parquet", copy / "window1" / "kept")
+    tracks = pd.read_parquet(copy / "window1" / "tracks.parquet")
+    tracks.loc[tracks["contestant"] == "buy and hold", "equity"] *= np.linspace(1, 2, (
+        tracks["contestant"] == "buy and hold").sum())
+    tracks.to_parquet(copy / "window1" / "tracks.parquet")
+    told_again(copy)
+    assert (copy / "table.csv").read_bytes() != (folder / "table.csv").read_bytes()
+
+
+def test_a_number_of_the_report_can_be_traced(held):
+    folder, _ = held
+    table = pd.read_csv(folder / "table.csv").set_index("contestant")
+    worth = 1.0
+    for window in (1, 2):
+        tracks = pd.read_parquet(folder / f"window{window}" / "tracks.parquet")
+        equity = tracks.loc[tracks["contestant"] == "momentum", "equity"].to_numpy()
+        worth *= equity[-1] / equity[0]
+    assert table.loc["momentum", "total_return"] == pytest.approx(worth - 1, rel=1e-12)
+    text = (folder / "report.md").read_text()
+    assert f"{worth - 1:+.1%}" in text
+    for picture in re.findall(r"\]\((\w+\.png)\)", text):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("size", [(1280, 900, False), (390, 844, True)], ids=["desk", "phone"])
+def test_the_page_needs_nothing_but_itself(held, size):
+    chromium()
+    width, height, mobile = size
+    page = held[0] / "report.html"
+    with Browser(width, height, mobile) as browser:
+        browser.open(page, "document.querySelectorAll('svg').length > 5")
+        assert browser.requests == [page.as_uri()]
+        assert browser.errors == []
+        assert browser.ask("performance.getEntriesByType('resource').length") == 0
+        assert browser.ask("document.documentElement.scrollWidth") <= width  # tables scroll within themselves
+        assert "Chosen" in browser.ask("document.querySelector('.verdict').innerText")
+        assert browser.ask("document.querySelectorAll('h2').length") >= 9
+        column = ("[...document.querySelectorAll('table')[0].tBodies[0].rows]"
+                  ".map(row => parseFloat(row.cells[3].innerText))")
+        browser.ask("document.querySelectorAll('table')[0].tHead.rows[0].cells[3].click()")
+        assert browser.ask(column) == sorted(browser.ask(column))
+
+
+def test_rules_change_one_thing_at_a_time():
+    env = EnvConfig(latency=1)
+    rules = rules_of(env, (0.0, 10.0), (1, 2))
+    assert rules[""] == env
+    assert rules["10 bps"].costs.per_unit == pytest.approx(1e-3)
+    assert [rules[name].latency for name in ("1 bar late", "2 bars late", "10 bps")] == [2, 3, 1]
+    assert rules["worst fills"].fill == "worst"
+    assert rules["worst fills"].costs == env.costs
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    (["--algos", "ppoo"], "did you mean 'ppo'"), (["--algos", "ppo", "ppo"], "each of its contestants once"),
+    (["--algo", "ppo"], "did you mean --algos"), (["--net.width", "4"], "net. is about one encoder"),
+    (["--costs", "10"], "two of them at least"), (["--delays", "0"], "at least 1"), (["--on", "mars"], "here, ray"),
+    (["--data.span", "0", "900"], "--walk.train"), (["--walk.train", "9000"], "too few rows to walk"),
+    (["--agent.step", "3"], "did you mean 'agent.steps'"), (["--name", "cache"], "take another"),
+])
+def test_what_is_wrong_is_said_before_any_work(words, more, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        plan(*asked([*words, *more]))
+
+
+def test_a_folder_without_a_tournament_is_no_tournament(tmp_path, held):
+    with pytest.raises(UserError, match="no run"):
+        told_again(tmp_path)
+    shutil.copytree(held[0], tmp_path / "half")
+    record = json.loads((tmp_path / "half" / "run.json").read_text())
+    del record["meetings"]
+    (tmp_path / "half" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="stopped before its end"):
+        told_again(tmp_path / "half")
+
+
+def test_cells_are_named_for_what_they_are(words):
+    config, settings, passed_on = asked(words)
+    windows = plan(config, settings, passed_on)
+    names = [*training(config, windows)]
+    assert len(names) == 2 * 2 * 2
+    assert names[:2] == ["window1-ppo-none-seed0", "window1-ppo-lstm-seed0"]
+    assert [*meetings(config, windows)] == ["window1-meeting", "window2-meeting"]
+
+
+def test_other_settings_under_the_same_name_do_not_vouch_for_what_they_wrote_over(held, words):
+    """As if a tournament of other settings had been stopped after its first agents."""
+    folder, _ = held
+    config, settings, passed_on = asked([*words, "--agent.lr", "0.5"])
+    cells = training(config, plan(config, settings, passed_on))
+    some = {name: cell for name, cell in cells.items() if name.startswith("window1-")}
+    each(learn, some, config, "agents")
+    assert len([*(folder / CELLS).glob("window1-ppo-lstm-seed0-*")]) == 1
+    tables = (folder / "table.csv").read_bytes()
+    assert "After 12 trainings" in hold(words)
+    assert (folder / "table.csv").read_bytes() == tables

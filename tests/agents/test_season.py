@@ -1,0 +1,176 @@
+"""A tournament's windows as one history, what is chosen before each of them, and what is found out about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agents.arena.contest import at_cost
+from agents.arena.findings import HOLD, Findings, find
+from agents.arena.rollout import Track
+from agents.arena.season import Season, camp, chained, whole
+from agents.arena.statistics.luck import deflated
+from agents.arena.verdict import verdict
+from configs.errors import UserError
+from data.bootstrap import BootstrapConfig
+from envs.metrics import returns_of, sharpe
+
+HOURS = 8760.0
+BARS = 900  # of a window
+WINDOWS = 3
+BOOTSTRAP = BootstrapConfig(draws=400, block=24)
+COSTS = (0.0, 10.0, 20.0)
+
+
+def track_of(name: str, returns: np.ndarray, kind: str = "baseline", seed: int = 0, team: str = "", window: int = 1,
+             capital: float = 100.0) -> Track:
+    steps = len(returns)
+    start = np.datetime64("2023-01-01", "us") + np.timedelta64((window - 1) * BARS, "h")
+    time = start + np.arange(steps + 1).astype("timedelta64[h]")
+    equity = capital * np.concatenate([[1.0], np.cumprod(1 + returns)])
+    held = np.sign(returns)[:, None]
+    return Track(name, kind, seed, slice(1_000 * window, 1_000 * window + steps + 1), time, equity, held,
+                 np.abs(np.diff(held[:, 0], prepend=0.0)), np.full(steps, 0.01), HOURS, team, ("BTC",), window)
+
+
+def season_of(drifts: dict[str, float], before: dict[str, list[float]] | None = None, seed: int = 0,
+              noise: float = 0.004) -> Season:
+    """Two agents of two seeds, two signals and holding, each with a mean return a bar; `before` are the growths of
+    each window's validation rows, by default what is to come."""
+    rng = np.random.default_rng(seed)
+    tests, validations, rows = [], [], []
+    for window in range(1, WINDOWS + 1):
+        tests.append([])
+        validations.append([])
+        market = rng.normal(0, noise, BARS)
+        for team, kind in (("ppo", "rl"), ("dqn", "rl"), ("tree signal", "supervised"), ("net signal", "supervised"),
+                           (HOLD, "baseline")):
+            for number in range(2 if kind == "rl" else 1):
+                name = f"{team}, seed {number}" if number else team
+                own = 0.5 * market + rng.normal(0, noise, BARS) + drifts.get(team, 0.0)
+                who = (name, own, kind, number, team if kind == "rl" else "", window)
+                tests[-1].append(track_of(*who))
+                grown = before[team][window - 1] if before else drifts.get(team, 0.0)
+                validations[-1].append(track_of(name, np.full(BARS, grown), *who[2:]))
+                for place, bps in enumerate(COSTS):  # a bar in ten is traded, so much is left at each cost
+                    left = own - 0.1 * bps * 1e-4
+                    rows.append({"rule": at_cost(bps), "window": window, "contestant": name, "seed": number,
+                                 "kind": kind, "team": who[4], "bars": BARS, "traded": 0.1 * BARS,
+                                 "total_return": np.prod(1 + left) - 1, "place": place})
+    time = np.concatenate([window[0].time[:-1] for window in tests])
+    bull = np.arange(len(time)) % 200 < 100
+    bars = pd.DataFrame({"time": time, "kind:bull": bull, "kind:bear": ~bull, "kind:unknown": False})
+    return Season(tests, validations, pd.DataFrame(rows), bars, {"trials": 12, "costs": list(COSTS)})
+
+
+def test_windows_joined_are_one_account():
+    rng = np.random.default_rng(0)
+    returns = rng.normal(0, 0.01, (3, 50))
+    joined = chained([track_of("it", one, window=number + 1, capital=100.0 * (number + 1))
+                      for number, one in enumerate(returns)])
+    alone = track_of("it", returns.ravel())
+    np.testing.assert_allclose(joined.equity, alone.equity, rtol=1e-12)
+    np.testing.assert_allclose(returns_of(joined.equity), returns.ravel(), rtol=1e-9)
+    assert len(joined.time) == 151
+    assert joined.metrics.sharpe == pytest.approx(alone.metrics.sharpe)
+    # a cent of the first window's hundred; and of the third's, which began with three times that, a third of a cent
+    worth = joined.equity[[0, 50, 100]] / [100.0, 200.0, 300.0]
+    np.testing.assert_allclose(joined.costs, np.repeat(0.01 * worth, 50), rtol=1e-12)
+
+
+def test_a_camp_is_what_was_best_before_and_not_what_was_best_after():
+    before = {"ppo": [2e-4, 1e-4, 3e-4], "dqn": [1e-4, 2e-4, 1e-4], "tree signal": [0.0, 0.0, 0.0],
+              "net signal": [0.0, -1e-4, 1e-4], HOLD: [0.0] * 3}
+    season = season_of({"dqn": 5e-3}, before)
+    agents, signals = camp(season, "rl"), camp(season, "supervised")
+    assert [pick.name for pick in agents.picks] == ["ppo", "dqn", "ppo"]
+    assert [pick.name for pick in signals.picks] == ["tree signal", "tree signal", "net signal"]
+    assert len(agents.tracks) == 2
+    for number, track in enumerate(agents.tracks):
+        parts = [next(one for one in window if one.team == pick.name and one.seed == number)
+                 for window, pick in zip(season.tests, agents.picks, strict=True)]
+        np.testing.assert_allclose(returns_of(track.equity), np.concatenate([returns_of(p.equity) for p in parts]))
+    assert agents.picks[0].validated == pytest.approx(np.log1p(2e-4) * HOURS)
+    assert camp(replace(season, validations=season.validations), "nobody") is None
+
+
+def test_other_contestants_in_another_window_are_refused():
+    season = season_of({})
+    season.tests[1].pop()
+    with pytest.raises(UserError, match="window 2 has other contestants"):
+        whole(season)
+
+
+@pytest.fixture(scope="module")
+def planted() -> Findings:
+    return find(season_of({"ppo": 6e-4, "tree signal": 1e-4}), BOOTSTRAP)
+
+
+def test_the_numbers_are_those_of_the_tracks(planted):
+    duel = planted.duels[0]
+    assert (duel.ours, duel.theirs) == ("chosen agents", "chosen signals")
+    agents, signals = planted.camps
+    years = agents.tracks[0].years
+    growths = [np.log(track.equity[-1] / track.equity[0]) / years for track in (*agents.tracks, *signals.tracks)]
+    assert duel.growth == pytest.approx(np.mean(growths[:2]) - growths[2])
+    assert duel.low < duel.growth < duel.high
+    assert planted.trials == 12
+    mean = np.mean([returns_of(track.equity) for track in agents.tracks], axis=0)
+    luck = planted.luck[0]
+    assert luck.sharpe == pytest.approx(float(sharpe(mean, HOURS)))
+    ratios = [float(sharpe(returns_of(track.equity), 1.0)) for track in whole(planted.season)
+              if track.kind != "baseline"]
+    assert luck.deflated == pytest.approx(deflated(mean, 12, float(np.std(ratios, ddof=1))))
+    assert {*planted.report.table.index} >= {"ppo", "dqn, seed 1", HOLD, "chosen signals"}
+    curve = next(one for one in planted.curves if one.name == "chosen agents")
+    assert curve.growth["0 bps"] - curve.growth["20 bps"] == pytest.approx(0.1 * 20e-4 * HOURS, rel=0.01)
+    assert planted.regimes["chosen agents"]["bull"].value == pytest.approx(
+        float(np.log1p(mean)[np.arange(len(mean)) % 200 < 100].mean() * HOURS))
+
+
+def test_holm_counts_everybody_who_meets_an_opponent(planted):
+    against = [duel for duel in planted.duels if duel.theirs == HOLD]
+    assert [duel.ours for duel in against] == ["chosen agents", "chosen signals", "ppo", "dqn"]
+    least = min(duel.p for duel in against)
+    assert min(duel.held for duel in against) == pytest.approx(min(4 * least, 1.0))
+    assert all(duel.held >= duel.p for duel in against)
+
+
+def test_a_planted_edge_is_a_win_and_where_it_ends_is_said(planted):
+    found = verdict(planted)
+    assert found.winner == "chosen agents"
+    assert "**Chosen agents win**" in found.text
+    assert "12 trainings" in found.text
+    assert "outlasts 20 bps" in found.text or "ends where an order costs" in found.text
+
+
+def test_the_other_way_round_the_other_wins():
+    assert verdict(find(season_of({"net signal": 6e-4}), BOOTSTRAP)).winner == "chosen signals"
+
+
+def test_who_loses_less_has_not_won():
+    found = verdict(find(season_of({name: -2e-3 for name in ("tree signal", "net signal")}), BOOTSTRAP))
+    assert found.winner == ""
+    assert "That is no win" in found.text
+
+
+def test_without_an_edge_hardly_anybody_wins():
+    """Both intervals must leave out zero; 2.5 % of the time each does, and the two are not alike."""
+    winners = [verdict(find(season_of({}, seed=seed), replace(BOOTSTRAP, draws=200))).winner for seed in range(20)]
+    assert sum(winner != "" for winner in winners) <= 1
+
+
+def test_nobody_who_trades_is_told_apart_from_nobody():
+    season = season_of({})
+    still = [[replace(track, equity=np.full(BARS + 1, 100.0), weights=np.zeros((BARS, 1)))
+              if track.kind != "baseline" else track for track in window] for window in season.tests]
+    scenarios = season.scenarios.assign(total_return=0.0)
+    found = find(replace(season, tests=still, scenarios=scenarios), BOOTSTRAP)
+    judged = verdict(found)
+    assert judged.winner == ""
+    assert "made the same of every bar" in judged.text
+    assert "No evidence" in judged.text
+    assert "never traded" in judged.text
