@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from agents import ALGOS
+from agents.arena.contest import INSTEAD
+from agents.arena.league import asked
+from agents.cells import experiment_of
 from agents.config import AgentConfig
 from agents.experiment import PRESETS, ExperimentConfig, load_experiment
 from configs import loader
@@ -29,7 +32,8 @@ from envs.execution import CostConfig
 
 CONFIG_OF = {"agent": AgentConfig, "env": EnvConfig, "data": DataConfig, "encoder": EncoderConfig,
              "pretrain": PretrainConfig, "ensemble": EnsembleConfig, "trees": TreeConfig}
-YAMLS = sorted(loader.PRESETS.glob("*/*.yaml"))
+TOURNAMENTS = sorted(loader.PRESETS.glob("arena/*.yaml"))
+YAMLS = sorted({*loader.PRESETS.glob("*/*.yaml")} - {*TOURNAMENTS})
 EVERY_CHOICE = [*((algo, "lstm", size) for algo in ALGOS for size in PRESETS),
                 *(("ppo", encoder, size) for encoder in (*ENCODERS, "none") for size in PRESETS)]
 
@@ -286,7 +290,15 @@ def test_each_encoder_is_trained_by_its_own_preset():
 
 
 def test_every_group_of_presets_has_files():
-    assert {path.parent.name for path in YAMLS} == set(CONFIG_OF)
+    assert {path.parent.name for path in (*YAMLS, *TOURNAMENTS)} == {*CONFIG_OF, "arena"}
+
+
+@pytest.mark.parametrize("path", TOURNAMENTS, ids=lambda path: path.stem)
+def test_every_tournament_can_be_held(path):
+    """Its own settings, and those of each of its trainings."""
+    config, settings, passed_on = asked(["--config", str(path)])
+    for algo, encoder in config.agents:
+        experiment_of({**settings, "algo": algo, "encoder": encoder}, INSTEAD, passed_on)
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: f"{path.parent.name}/{path.stem}")
