@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import trim_mean
 
 from agents.arena.contest import at_cost
 from agents.arena.findings import HOLD, Findings, grown_in_windows
@@ -57,7 +58,7 @@ def equity(compared: Mapping[str, Sequence[Track]]) -> Figure:
     for hue, (name, tracks) in zip(HUES, compared.items()):
         at = thinned(len(tracks[0].equity))
         curves = np.stack([track.equity[at] / track.equity[0] for track in tracks])
-        middle = np.median(curves, axis=0)
+        middle = np.exp(trim_mean(np.log(curves), 0.25, axis=0))  # as the tables have it
         axes.plot(tracks[0].time[at], middle, color=hue, linewidth=1.3, label=f"{name} ({middle[-1] - 1:+.1%})")
         if len(tracks) > 1:
             axes.fill_between(tracks[0].time[at], curves.min(axis=0), curves.max(axis=0), color=hue, alpha=0.15)
