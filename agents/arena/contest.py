@@ -17,7 +17,7 @@ import pandas as pd
 
 from agents.arena.config import TournamentConfig
 from agents.arena.rollout import Track, compete, compete_under
-from agents.arena.tournament import everyone
+from agents.arena.tournament import everyone, said_by
 from agents.arena.tracks import save_tracks
 from agents.arena.windows import windows
 from agents.audit import audit_experiment
@@ -28,14 +28,18 @@ from agents.experiment import ExperimentConfig
 from agents.seeds import trained
 from agents.supervised import encode, ensemble_of
 from configs.errors import UserError
-from data.dataset import load_dataset
+from data.dataset import Dataset, load_dataset
+from data.labels import UNKNOWN
 from data.market import CLOSE, HIGH, LOW, OPEN, Market
 from encoders import ENCODERS
+from encoders.batches import labelled_rows
+from encoders.forecast import Forecast
 from envs.config import EnvConfig
 
 INSTEAD = {"algo": "--algos", "encoder": "--encoders", "data.span": "--walk.train", "data.borders": "--walk.train",
            "data.dates": "--walk.train", "data.split.embargo": "--walk.embargo", "progress": ""}
-TRACKS, VALIDATION, SCENARIOS, BARS = "tracks.parquet", "validation.parquet", "scenarios.parquet", "bars.parquet"
+TRACKS, VALIDATION, SCENARIOS = "tracks.parquet", "validation.parquet", "scenarios.parquet"
+BARS, FORECASTS = "bars.parquet", "forecasts.parquet"
 WORST = "worst fills"
 
 
@@ -168,17 +172,19 @@ def meet(given: Meeting) -> Met:
     started, config = time.perf_counter(), given.config
     dataset = load_dataset(config.data, config.cache / "features")
     ensemble, forecasts = ensemble_of(config, dataset, config.device)
-    contestants = everyone([Bundle.load(place) for place in given.bundles], forecasts, ensemble, dataset, config.env,
-                           config.data.window, config.device, config.cache, sized=True)
-    market, split, span = dataset.market, dataset.split, (config.data.window,)
-    chosen = compete(contestants, market, config.env, *span, split.valid)
-    found = compete_under(contestants, market, rules_of(config.env, given.costs, given.delays), *span, split.test)
+    market, split, width = dataset.market, dataset.split, config.data.window
+    said = said_by(forecasts, ensemble, market)
+    contestants = everyone([Bundle.load(place) for place in given.bundles], said, dataset, config.env, width,
+                           config.device, config.cache, sized=True)
+    chosen = compete(contestants, market, config.env, width, split.valid)
+    found = compete_under(contestants, market, rules_of(config.env, given.costs, given.delays), width, split.test)
     own = found.pop("")
     save_tracks(in_window(chosen, given.window), given.folder / VALIDATION)
     save_tracks(in_window(own, given.window), given.folder / TRACKS)
     table = pd.concat([scenario(name, in_window(tracks, given.window)) for name, tracks in found.items()])
     table.to_parquet(given.folder / SCENARIOS, index=False)
     bars_of(market, split.test).to_parquet(given.folder / BARS, index=False)
+    forecasts_of(said, dataset, width, given.window).to_parquet(given.folder / FORECASTS, index=False)
     return Met(len(contestants), market.fingerprint, split.test.start, split.test.stop - 1,
                time.perf_counter() - started)
 
@@ -224,3 +230,20 @@ def bars_of(market: Market, rows: slice) -> pd.DataFrame:
         found |= {f"{name}:{asset}": market.prices[rows, n, column]
                   for name, column in (("open", OPEN), ("high", HIGH), ("low", LOW), ("close", CLOSE))}
     return pd.DataFrame({**found, **{f"kind:{name}": there for name, there in kinds.items()}})
+
+
+def forecasts_of(said: Mapping[str, Forecast], dataset: Dataset, width: int, window: int) -> pd.DataFrame:
+    """The three chances that everybody gave on the test rows, and which of them came (down, flat, up: 0, 1, 2)."""
+    if not said:
+        return pd.DataFrame({"window": [], "forecaster": [], "down": [], "flat": [], "up": [], "came": []})
+    rows = labelled_rows(dataset.market, dataset.labels, width, dataset.split.test)
+    at, asset = np.nonzero(dataset.labels.direction[rows] != UNKNOWN)
+    at = rows[at]
+    tables = []
+    for name, forecast in said.items():
+        chances = forecast.direction[at, asset]  # (P, 3)
+        tables.append(pd.DataFrame({
+            "window": window, "forecaster": name, "time": dataset.market.time[at],
+            "asset": np.array(dataset.market.assets)[asset], "down": chances[:, 0], "flat": chances[:, 1],
+            "up": chances[:, 2], "came": dataset.labels.direction[at, asset]}))
+    return pd.concat(tables, ignore_index=True).dropna()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from agents.arena.confidence import Confidence, confidences
 from agents.arena.contest import at_cost
 from agents.arena.report import Report, growth_of, lines, team_lines, told
 from agents.arena.rollout import Track
@@ -82,6 +83,7 @@ class Findings:
     superior: dict[str, Superior]  # by the benchmark that somebody may be better than
     curves: tuple[Curve, ...]
     regimes: dict[str, dict[str, Estimate]]  # log growth per year by contestant and kind of market
+    confidences: tuple[Confidence, ...]
     bootstrap: BootstrapConfig
 
 
@@ -113,7 +115,7 @@ def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
                         bootstrap.block, bootstrap.draws, bootstrap.seed) for name in opponents},
         curves_of(season, camps), regimes_of(season, {name: [tracks[place] for place in groups[name]] for name in
                                                       dict.fromkeys([*(one.name for one in camps), *opponents])},
-                                             bootstrap), bootstrap)
+                                             bootstrap), confidences(season.forecasts), bootstrap)
 
 
 def groups_of(tracks: Sequence[Track]) -> dict[str, list[int]]:

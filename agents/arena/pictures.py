@@ -33,6 +33,8 @@ def pictures(found: Findings) -> dict[str, Figure]:
         drawn["costs"] = costs(found)
     if any(found.regimes.values()):
         drawn["regimes"] = regimes(found)
+    if found.confidences:
+        drawn["confidence"] = confidence(found)
     return drawn
 
 
@@ -203,6 +205,21 @@ def regimes(found: Findings) -> Figure:
     axes.axhline(0.0, color="black", linewidth=0.6)
     axes.set_xticks(range(len(kinds)), kinds, fontsize=8)
     axes.set(ylabel="log growth, per cent a year of it", title="By kind of market")
+    axes.legend(fontsize=8)
+    plain(axes)
+    return figure
+
+
+def confidence(found: Findings) -> Figure:
+    """Right as often as sure: on the dotted line."""
+    figure = canvas(9, 4.2)
+    axes = figure.subplots()
+    for one in found.confidences:
+        axes.plot(one.said, one.came, marker="o", markersize=3.5, linewidth=1.0, label=one.name)
+    ends = [min(axes.get_xlim()[0], axes.get_ylim()[0]), max(axes.get_xlim()[1], axes.get_ylim()[1])]
+    axes.plot(ends, ends, color="black", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="chance that was given to the direction called", ylabel="share of calls that were right",
+             title="Confidence; below the dotted line is too sure")
     axes.legend(fontsize=8)
     plain(axes)
     return figure

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.arena.contest import BARS, SCENARIOS, TRACKS, VALIDATION
+from agents.arena.contest import BARS, FORECASTS, SCENARIOS, TRACKS, VALIDATION
 from agents.arena.rollout import Track
 from agents.arena.statistics.runs import iqm
 from agents.arena.tracks import load_tracks
@@ -32,6 +32,7 @@ class Season:
     validations: list[list[Track]]
     scenarios: pd.DataFrame  # a row for each window, contestant and rule
     bars: pd.DataFrame  # of all windows, one after the other
+    forecasts: pd.DataFrame  # chances and what came, of everybody who forecasts, on every labelled test row
     record: dict[str, Any]  # run.json
 
     @classmethod
@@ -40,10 +41,10 @@ class Season:
         places = [folder / f"window{number}" for number in range(1, record.get("windows", 0) + 1)]
         if not places:
             raise UserError(f"{folder} holds no tournament: name a folder that evaluate.py --config has written")
-        tables = [[pd.read_parquet(place / file) for place in places] for file in (SCENARIOS, BARS)]
-        scenarios, bars = (pd.concat(found, ignore_index=True) for found in tables)
+        tables = [[pd.read_parquet(place / file) for place in places] for file in (SCENARIOS, BARS, FORECASTS)]
+        scenarios, bars, forecasts = (pd.concat(found, ignore_index=True) for found in tables)
         return cls([load_tracks(place / TRACKS) for place in places],
-                   [load_tracks(place / VALIDATION) for place in places], scenarios, bars, record)
+                   [load_tracks(place / VALIDATION) for place in places], scenarios, bars, forecasts, record)
 
 
 @dataclass(frozen=True)

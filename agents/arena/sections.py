@@ -49,14 +49,15 @@ def facts(found: Findings) -> dict[str, object]:
                                               "contestants": found.overfitting.contestants,
                                               "blocks": found.overfitting.blocks},
         "superior": {name: one._asdict() for name, one in found.superior.items()},
-        "curves": list(found.curves), "regimes": found.regimes,
+        "curves": list(found.curves), "regimes": found.regimes, "confidences": list(found.confidences),
     }
 
 
 def sections(found: Findings, drawn: Sequence[str]) -> list[Section]:
     return [told for told in (
         Section("Verdict", (verdict(found).text,)), leading(found), everybody(found), chosen(found), duels(found),
-        luck(found), over_time(), sensitivity(found, drawn), kinds(found, drawn), trust(found), again(found),
+        luck(found), over_time(), sensitivity(found, drawn), kinds(found, drawn), sure(found), trust(found),
+        again(found),
     ) if told is not None]
 
 
@@ -189,6 +190,17 @@ def kinds(found: Findings, drawn: Sequence[str]) -> Section | None:
     ), (("", pd.DataFrame(rows).set_index("")),), (("regimes", "Growth by kind of market"),))
 
 
+def sure(found: Findings) -> Section | None:
+    if not found.confidences:
+        return None
+    rows = [{"": one.name, "calls": f"{one.calls:,}", "right": f"{one.right:.1%}", "sure": f"{one.sure:.1%}",
+             "calibration error": f"{one.off:.1%}", "F1": f"{one.f1:.3f}"} for one in found.confidences]
+    return Section("How sure the forecasters were", (
+        "Of the direction that each called (down, flat or up) on every test row whose label is known: how often it was "
+        "right, and how sure it was of that. The calibration error is their mean distance in ten bins of equal size.",
+    ), (("", pd.DataFrame(rows).set_index("")),), (("confidence", "Share of right calls by how sure they were"),))
+
+
 def trust(found: Findings) -> Section:
     """What was looked at so that the future stays out."""
     record = found.season.record
@@ -210,6 +222,6 @@ def again(found: Findings) -> Section:
     libraries = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     return Section("How to repeat it", (
         f"Seeds {record['seed']} to {record['seed'] + record['seeds'] - 1}; {libraries}. Every number here is made of "
-        "`window<n>/tracks.parquet`, `validation.parquet`, `scenarios.parquet` and `bars.parquet`; the second command "
-        "makes them anew from these.",
+        "`window<n>/tracks.parquet`, `validation.parquet`, `scenarios.parquet`, `bars.parquet` and "
+        "`forecasts.parquet`; the second command makes them anew from these.",
     ), code=f"{record['command']}\npython scripts/evaluate.py --from {record['folder']}")

@@ -17,6 +17,7 @@ from configs.errors import UserError
 from configs.registry import lookup
 from data.bootstrap import BootstrapConfig
 from data.dataset import Dataset
+from data.market import Market
 from encoders.ensemble.ensemble import Ensemble
 from encoders.forecast import Forecast
 from envs.config import EnvConfig
@@ -25,19 +26,24 @@ OPTIMISTIC = ("Orders fill at the very close that they were decided on (env.fill
               "nobody can have that price.")
 
 
-def supervised(forecasts: Mapping[str, Forecast], ensemble: Ensemble | None, dataset: Dataset, env: EnvConfig,
-               window: int, sized: bool = False) -> dict[str, Contestant]:
-    """Each member's signal and that of their ensemble where there are several, thresholds from the validation rows.
+def said_by(forecasts: Mapping[str, Forecast], ensemble: Ensemble | None, market: Market) -> dict[str, Forecast]:
+    """What each member forecasts, and their ensemble where there are several, by the name of who trades on it."""
+    said = {f"{name} signal": forecast for name, forecast in forecasts.items()}
+    if ensemble is not None and len(forecasts) > 1:
+        said[ENSEMBLE] = ensemble.fuse(forecasts, market)
+    return said
+
+
+def supervised(said: Mapping[str, Forecast], dataset: Dataset, env: EnvConfig, window: int, sized: bool = False
+               ) -> dict[str, Contestant]:
+    """A signal of each forecast, thresholds (and how much is held, if `sized`) from the validation rows.
 
     The ensemble was fused on these rows too, by a few numbers out of thousands of labels: its thresholds may be a shade
     too bold. It is judged on the test rows like everybody.
     """
-    members = {f"{name} signal": forecast for name, forecast in forecasts.items()}
-    if ensemble is not None and len(forecasts) > 1:
-        members[ENSEMBLE] = ensemble.fuse(forecasts, dataset.market)
     return {name: Contestant(tuned(forecast, dataset.market, env, window, dataset.split.valid, sized),
                              kind="supervised")
-            for name, forecast in members.items()}
+            for name, forecast in said.items()}
 
 
 def agents_of(bundles: Sequence[Bundle], dataset: Dataset, window: int, device: str, cache: Path | None
@@ -88,20 +94,19 @@ def baselines(dataset: Dataset) -> dict[str, Contestant]:
             for name in STRATEGIES}
 
 
-def everyone(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], ensemble: Ensemble | None, dataset: Dataset,
-             env: EnvConfig, window: int, device: str = "cpu", cache: Path | None = None, sized: bool = False
-             ) -> dict[str, Contestant]:
-    """Agents in the order of their bundles, then signals, which choose how much they hold if `sized`, then baselines.
-    """
+def everyone(bundles: Sequence[Bundle], said: Mapping[str, Forecast], dataset: Dataset, env: EnvConfig, window: int,
+             device: str = "cpu", cache: Path | None = None, sized: bool = False) -> dict[str, Contestant]:
+    """Agents in the order of their bundles, then signals, then baselines."""
     return {**agents_of(bundles, dataset, window, device, cache),
-            **supervised(forecasts, ensemble, dataset, env, window, sized), **baselines(dataset)}
+            **supervised(said, dataset, env, window, sized), **baselines(dataset)}
 
 
 def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], ensemble: Ensemble | None,
                  dataset: Dataset, env: EnvConfig, window: int, bootstrap: BootstrapConfig, folder: Path,
                  device: str = "cpu", cache: Path | None = None) -> tuple[Report, list[Track]]:
     """Run everybody over the test rows once; table and picture are left in `folder`."""
-    contestants = everyone(bundles, forecasts, ensemble, dataset, env, window, device, cache)
+    said = said_by(forecasts, ensemble, dataset.market)
+    contestants = everyone(bundles, said, dataset, env, window, device, cache)
     tracks = compete(contestants, dataset.market, env, window, dataset.split.test)
     remarks = [OPTIMISTIC] if env.fill == "same_close" else []
     named = dict(zip(contestants, bundles, strict=False))  # agents come first

@@ -76,6 +76,11 @@ def test_everybody_meets_in_every_window(held, words):
             assert {track.window for track in tracks} == {window}
         rules = pd.read_parquet(folder / f"window{window}" / "scenarios.parquet")["rule"].unique().tolist()
         assert rules == ["0 bps", "10 bps", "50 bps", "1 bar late", "worst fills"]
+        forecasts = pd.read_parquet(folder / f"window{window}" / "forecasts.parquet")
+        assert {*forecasts["forecaster"]} == {"lstm signal", "forest signal", "supervised ensemble"}
+        assert forecasts[["down", "flat", "up"]].sum(axis=1).to_numpy() == pytest.approx(1.0, abs=1e-5)
+        assert {*forecasts["came"]} <= {0, 1, 2}
+        assert not forecasts.duplicated(["forecaster", "time"]).any()
     config, settings, passed_on = asked(words)
     first = plan(config, settings, passed_on)[0].first
     assert record["trials"] == trials_of(config.runs, history_of(first.data)) == 8

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
+from agents.arena.confidence import confidences
 from agents.arena.contest import at_cost
 from agents.arena.findings import HOLD, Findings, find
 from agents.arena.rollout import Track
@@ -63,7 +65,8 @@ def season_of(drifts: dict[str, float], before: dict[str, list[float]] | None = 
     time = np.concatenate([window[0].time[:-1] for window in tests])
     bull = np.arange(len(time)) % 200 < 100
     bars = pd.DataFrame({"time": time, "kind:bull": bull, "kind:bear": ~bull, "kind:unknown": False})
-    return Season(tests, validations, pd.DataFrame(rows), bars, {"trials": 12, "costs": list(COSTS)})
+    forecasts = pd.DataFrame({"window": [], "forecaster": [], "down": [], "flat": [], "up": [], "came": []})
+    return Season(tests, validations, pd.DataFrame(rows), bars, forecasts, {"trials": 12, "costs": list(COSTS)})
 
 
 def test_windows_joined_are_one_account():
@@ -129,6 +132,22 @@ def test_the_numbers_are_those_of_the_tracks(planted):
     assert curve.growth["0 bps"] - curve.growth["20 bps"] == pytest.approx(0.1 * 20e-4 * HOURS, rel=0.01)
     assert planted.regimes["chosen agents"]["bull"].value == pytest.approx(
         float(np.log1p(mean)[np.arange(len(mean)) % 200 < 100].mean() * HOURS))
+
+
+def test_confidence_is_held_against_what_came():
+    rng = np.random.default_rng(0)
+    up = rng.uniform(0.5, 1.0, 20_000)
+    honest = pd.DataFrame({"forecaster": "honest", "down": 1 - up, "flat": 0.0, "up": up,
+                           "came": np.where(rng.random(len(up)) < up, 2, 0)})
+    bold = honest.assign(forecaster="bold", down=0.0, up=1.0)
+    first, second = confidences(pd.concat([honest, bold]))
+    assert first.right == pytest.approx(0.75, abs=0.01)
+    assert first.off < 0.02
+    assert np.diff(first.said).min() > 0
+    assert (second.sure, second.off) == (1.0, pytest.approx(1 - second.right))
+    came = honest["came"].to_numpy()
+    assert first.f1 == pytest.approx(f1_score(came, np.full(len(came), 2), labels=[0, 1, 2], average="macro",
+                                              zero_division=0.0))
 
 
 def test_holm_counts_everybody_who_meets_an_opponent(planted):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.arena.rollout import Contestant, compete
-from agents.arena.tournament import supervised
+from agents.arena.tournament import said_by, supervised
 from agents.strategies import STRATEGIES
 from agents.strategies.baselines import MOMENTUM_BARS, RANDOM_HOLDS, buy_and_hold, cash, momentum, random
 from agents.strategies.signal import NEVER, SignalPolicy, Sizing, Thresholds, score_of, sizes, tuned
@@ -268,12 +268,12 @@ def test_the_supervised_field_is_every_signal_and_their_ensemble(simulated):
     valid = simulated.split.valid
     fusion = fit_fusion(forecasts, simulated.labels, np.arange(valid.start, valid.stop), plain)
     ensemble = Ensemble({}, fusion, DATA.labels, str(simulated.market.time[valid.start]))
-    field = supervised(forecasts, ensemble, simulated, CONFIG, WINDOW)
+    field = supervised(said_by(forecasts, ensemble, simulated.market), simulated, CONFIG, WINDOW)
     assert list(field) == ["lstm signal", "mamba signal", "supervised ensemble"]
     np.testing.assert_allclose(field["supervised ensemble"].policy.score, 0, atol=1e-12)
     np.testing.assert_allclose(field["mamba signal"].policy.score, -score)
     assert {contestant.kind for contestant in field.values()} == {"supervised"}
-    assert list(supervised({"lstm": forecasts["lstm"]}, ensemble, simulated, CONFIG, WINDOW)) == ["lstm signal"]
+    assert list(said_by({"lstm": forecasts["lstm"]}, ensemble, simulated.market)) == ["lstm signal"]
 
 
 def test_nobody_holds_what_the_env_would_not_let_an_agent_hold(simulated):
