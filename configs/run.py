@@ -53,10 +53,12 @@ def version(library: str) -> str:
 
 @cache
 def code_digest(folders: tuple[Path, ...] = PACKAGES, libraries: tuple[str, ...] = LIBRARIES) -> str:
-    """Of all Python files in `folders` and the versions of `libraries`: what was made with others is made anew."""
+    """Of all Python files and presets in `folders` and the versions of `libraries`: what was made with others is made
+    anew. A tournament's own file (`configs/arena`) is no preset: what it asks for is in the settings of its cells."""
     digest = hashlib.sha256()
-    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted(path for folder in folders for path in folder.rglob("*")):
+        if path.suffix == ".py" or (path.suffix == ".yaml" and path.parent.name != "arena"):
+            digest.update(path.read_bytes())
     for library in libraries:
         digest.update(version(library).encode())
     return digest.hexdigest()

@@ -62,11 +62,15 @@ class TournamentConfig:
         for what, given in (("--algos", self.algos), ("--encoders", self.encoders)):
             if len({*given}) < len(given):
                 raise UserError(f"{what} names each of its contestants once, found {', '.join(given)}")
-        if [*self.costs] != sorted({*self.costs}) or len(self.costs) == 1 or min(self.costs, default=0.0) < 0:
-            raise UserError("--costs rise from 0 or above, two of them at least, or are left empty, found "
-                            f"{self.costs}")
+        if self.costs and ([*self.costs] != sorted({*self.costs}) or len(self.costs) < 2 or self.costs[0] != 0):
+            raise UserError(f"--costs rise from 0, two of them at least, or are left empty, found {self.costs}")
         if any(delay < 1 for delay in self.delays):
             raise UserError(f"--delays are whole bars, at least 1, found {self.delays}")
+
+        place = Path(self.name or "")
+        if place.is_absolute() or ".." in place.parts:
+            raise UserError(f"--name is a folder under --runs for this tournament alone, found {self.name!r}: take "
+                            "another")
 
     @property
     def agents(self) -> tuple[tuple[str, str], ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from agents.arena.tracks import save_tracks
 from agents.arena.windows import windows
 from agents.audit import audit_experiment
 from agents.bundle import Bundle
-from agents.cells import experiment_of
+from agents.cells import experiment_of, paths_of
 from agents.diagnosis.regimes import kinds_of
 from agents.experiment import ExperimentConfig
-from agents.seeds import trained
+from agents.seeds import Ended, trained
 from agents.supervised import encode, ensemble_of
 from configs.errors import UserError
 from data.dataset import Dataset, load_dataset
+from data.durable import write_durably
 from data.labels import UNKNOWN
 from data.market import CLOSE, HIGH, LOW, OPEN, Market
 from encoders import ENCODERS
@@ -38,9 +40,10 @@ from envs.config import EnvConfig
 
 INSTEAD = {"algo": "--algos", "encoder": "--encoders", "data.span": "--walk.train", "data.borders": "--walk.train",
            "data.dates": "--walk.train", "data.split.embargo": "--walk.embargo", "progress": ""}
+OWN_PLACE = {"seed", "seeds", "name", "runs", "jobs", "config"}  # settings that the tournament has of its own
 TRACKS, VALIDATION, SCENARIOS = "tracks.parquet", "validation.parquet", "scenarios.parquet"
 BARS, FORECASTS = "bars.parquet", "forecasts.parquet"
-WORST = "worst fills"
+OWN, WORST = "as it is", "worst fills"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +59,16 @@ class Window:
         """Whose data, rules and ensemble are everybody's."""
         return next(iter(self.kinds.values()))
 
+    @cached_property
+    def market(self) -> str:
+        """Fingerprint: other data are other work."""
+        return load_dataset(self.first.data, self.first.cache / "features").market.fingerprint
+
 
 @dataclass(frozen=True)
 class Cell:
     config: ExperimentConfig
+    market: str
     seed: int = 0  # of the agent
 
 
@@ -67,23 +76,20 @@ class Cell:
 class Meeting:
     window: int
     config: ExperimentConfig
+    market: str
     bundles: tuple[Path, ...]
+    taught: tuple[str, ...]  # names of the marks of those who meet: agents that were taught anew meet anew
     costs: tuple[float, ...]
     delays: tuple[int, ...]
     folder: Path
 
 
 @dataclass(frozen=True)
-class Ended:
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Met:
     contestants: int
-    market: str  # fingerprint
-    first: int  # test rows of the history
-    last: int
+    taught: str  # rows of the history, the first and the last of each span
+    chosen: str
+    tested: str
     seconds: float
 
 
@@ -96,6 +102,7 @@ class Audited:
     columns: int
     cuts: int
     kinds: int
+    agent: str  # whose encoder, observations and actions were watched
     worst: str  # its first line; empty where there is none
     seconds: float
 
@@ -107,9 +114,18 @@ def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Seque
     """
     if any(word.split(".")[0] == "--net" for word in passed_on) or "net" in settings:
         raise UserError("net. is about one encoder, and a tournament has several, each by its own preset: leave it out")
+    for name in named_in(settings):
+        if name in INSTEAD or name in OWN_PLACE:
+            hint = INSTEAD.get(name) or f"--{name} of the tournament" if name != "progress" else ""
+            raise UserError(f"experiment.{name} is not for a tournament's file: leave it out"
+                            f"{f', did you mean {hint}?' if hint else ''}")
+    if config.walk.stride != config.walk.test:
+        raise UserError("a tournament joins its windows, so that no bar may be tested twice or left out: leave "
+                        f"--walk.step out, or give it the {config.walk.test} bars of --walk.test")
     kinds = {(algo, encoder): experiment_of({**settings, "algo": algo, "encoder": encoder, "seed": config.seed},
                                             INSTEAD, passed_on) for algo, encoder in config.agents}
     first = next(iter(kinds.values()))
+    rules_of(first.env, config.costs, config.delays)
     trees = tuple(member for member in first.ensemble.members if member not in ENCODERS)
     members = tuple(name for name in config.encoders if name != "none") + trees
     ensemble = replace(first.ensemble, members=members)
@@ -126,23 +142,31 @@ def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Seque
 def pretraining(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Cell]:
     """Each encoder of each window."""
     algo = config.algos[0]
-    return {f"window{window.number}-{encoder}": Cell(window.kinds[algo, encoder])
+    return {f"window{window.number}-{encoder}": Cell(window.kinds[algo, encoder], window.market)
             for window in plan for encoder in config.encoders if encoder != "none"}
 
 
 def training(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Cell]:
     """Each agent of each window: first seeds first, so that a tournament that is stopped has all kinds."""
     seeds = range(config.seed, config.seed + config.seeds)
-    return {f"window{window.number}-{algo}-{encoder}-seed{seed}": Cell(one, seed)
+    return {f"window{window.number}-{algo}-{encoder}-seed{seed}": Cell(one, window.market, seed)
             for window in plan for seed in seeds for (algo, encoder), one in window.kinds.items()}
 
 
 def meetings(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Meeting]:
     seeds = range(config.seed, config.seed + config.seeds)
     return {f"window{window.number}-meeting": Meeting(
-        window.number, window.first, tuple(one.folder_of(seed) / "bundle" for one in window.kinds.values()
-                                           for seed in seeds), config.costs, config.delays, window.folder)
-            for window in plan}
+        window.number, window.first, window.market,
+        tuple(one.folder_of(seed) / "bundle" for one in window.kinds.values() for seed in seeds),
+        tuple(path.name for path in paths_of(learn, training(config, [window]), Path()).values()),
+        config.costs, config.delays, window.folder) for window in plan}
+
+
+def auditing(plan: Sequence[Window]) -> dict[str, Cell]:
+    """An agent that sees through an encoder, if there is one: more can leak there."""
+    first = plan[0]
+    return {"audit": Cell(next((one for (_, encoder), one in first.kinds.items() if encoder != "none"), first.first),
+                          first.market)}
 
 
 def pretrain(cell: Cell) -> Ended:
@@ -163,8 +187,8 @@ def audit(cell: Cell) -> Audited:
     started, config = time.perf_counter(), cell.config
     found = audit_experiment(replace(config, data=replace(config.data, span=None, borders=None)))
     lines = found.lines()
-    return Audited(len(lines), len(found.outputs), found.columns, found.cuts, found.kinds, lines[0] if lines else "",
-                   time.perf_counter() - started)
+    return Audited(len(lines), len(found.outputs), found.columns, found.cuts, found.kinds,
+                   f"{config.algo} + {config.encoder}", lines[0] if lines else "", time.perf_counter() - started)
 
 
 def meet(given: Meeting) -> Met:
@@ -178,26 +202,35 @@ def meet(given: Meeting) -> Met:
                            config.device, config.cache, sized=True)
     chosen = compete(contestants, market, config.env, width, split.valid)
     found = compete_under(contestants, market, rules_of(config.env, given.costs, given.delays), width, split.test)
-    own = found.pop("")
     save_tracks(in_window(chosen, given.window), given.folder / VALIDATION)
-    save_tracks(in_window(own, given.window), given.folder / TRACKS)
+    save_tracks(in_window(found[OWN], given.window), given.folder / TRACKS)
     table = pd.concat([scenario(name, in_window(tracks, given.window)) for name, tracks in found.items()])
-    table.to_parquet(given.folder / SCENARIOS, index=False)
-    bars_of(market, split.test).to_parquet(given.folder / BARS, index=False)
-    forecasts_of(said, dataset, width, given.window).to_parquet(given.folder / FORECASTS, index=False)
-    return Met(len(contestants), market.fingerprint, split.test.start, split.test.stop - 1,
-               time.perf_counter() - started)
+    for file, rows in ((SCENARIOS, table), (BARS, bars_of(market, split.test)),
+                       (FORECASTS, forecasts_of(said, dataset, width, given.window))):
+        write_durably(given.folder / file, rows.to_parquet(index=False))
+    taught, validated, tested = (f"{span.start} to {span.stop - 1}" for span in (split.train, split.valid, split.test))
+    return Met(len(contestants), taught, validated, tested, time.perf_counter() - started)
 
 
 def rules_of(env: EnvConfig, costs: Sequence[float], delays: Sequence[int]) -> dict[str, EnvConfig]:
     """Those that everybody plays by, and then one thing changed at a time.
 
     >>> list(rules_of(EnvConfig(), (0.0, 10.0), (1, 2)))
-    ['', '0 bps', '10 bps', '1 bar late', '2 bars late', 'worst fills']
+    ['as it is', '0 bps', '10 bps', '1 bar late', '2 bars late', 'worst fills']
     """
-    return {"": env, **{at_cost(bps): env.charging(bps) for bps in costs},
+    return {OWN: env, **{at_cost(bps): env.charging(bps) for bps in costs},
             **{late_by(bars): replace(env, latency=env.latency + bars) for bars in delays},
             WORST: replace(env, fill="worst")}
+
+
+def named_in(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of nested settings.
+
+    >>> named_in({"market": "bundled", "data": {"window": 8}})
+    ['market', 'data.window']
+    """
+    return [name for key, value in settings.items() for name in (
+        named_in(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [f"{prefix}{key}"])]
 
 
 def at_cost(bps: float) -> str:

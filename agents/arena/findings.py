@@ -12,7 +12,7 @@ from agents.arena.confidence import Confidence, confidences
 from agents.arena.contest import at_cost
 from agents.arena.report import Report, growth_of, lines, team_lines, told
 from agents.arena.rollout import Track
-from agents.arena.season import CAMPS, Camp, Season, camp, growth_per_year, teams_in, whole
+from agents.arena.season import CAMPS, Camp, Season, camp, teams_in, whole
 from agents.arena.statistics.luck import bars_needed, best_of, deflated, probable
 from agents.arena.statistics.overfitting import Overfitting, overfitting
 from agents.arena.statistics.power import years_needed
@@ -39,7 +39,7 @@ class Duel:
     low: float
     high: float
     p: float  # two-sided: how probable so large a difference would be if there were none
-    held: float  # the same for all duels with this opponent at once (Holm)
+    held: float  # the same for all duels with this opponent at once (Holm 1979)
     better: float  # how probable it is that a run of ours ends a window ahead of theirs
     years: float  # of history that a true difference of this size would need to show
 
@@ -96,7 +96,8 @@ def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
     groups = groups_of(tracks)
     trials = int(season.record["trials"])
     ratios = [float(sharpe(returns_of(track.equity), 1.0)) for track in everyone if track.kind in CAMPS]
-    spread = float(np.std(ratios, ddof=1)) if len(ratios) > 1 else 0.0
+    # of worthless trials it is that of chance at the least, however many of them stay in cash
+    spread = max(float(np.std(ratios, ddof=1)) if len(ratios) > 1 else 0.0, 1 / np.sqrt(returns.shape[1]))
     opponents = [*(one.name for one in camps[1:]), *([HOLD] if HOLD in groups else [])]
     teams = [*(one.name for one in camps), *teams_in(everyone, "rl")]
     grown = grown_in_windows(season, camps)
@@ -139,7 +140,6 @@ def about(season: Season, tracks: Sequence[Track], config: BootstrapConfig) -> s
 def against(theirs: str, ours: Sequence[str], tracks: Sequence[Track], groups: dict[str, list[int]],
             grown: dict[str, np.ndarray], draws: Resampled, config: BootstrapConfig) -> list[Duel]:
     """Everybody of `ours` on the bars of `theirs`, in the same resampled histories."""
-    opponent = [tracks[place] for place in groups[theirs]]
     growths, years = growth_of(tracks), tracks[0].years
     found = []
     for name in ours:
@@ -149,10 +149,8 @@ def against(theirs: str, ours: Sequence[str], tracks: Sequence[Track], groups: d
         growth = (iqm(growths[mine]) - iqm(growths[groups[theirs]])) / years
         drawn[np.abs(drawn) < SAME] = 0.0
         low, high = interval(drawn, config.level)
-        p = float(np.clip(2 * min((drawn <= 0).mean(), (drawn >= 0).mean()), 1 / config.draws, 1.0))
-        each = np.log1p(fund([tracks[place] for place in mine])) - np.log1p(fund(opponent))
-        found.append((name, growth, low, high, p,
-                      years_needed(each, tracks[0].bars_per_year, config.block, config.level)))
+        p = min(2 * (min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1) / (config.draws + 1), 1.0)
+        found.append((name, growth, low, high, p, years_needed(growth, float(drawn.std()), years, config.level)))
     held = holm(np.array([one[4] for one in found]))
     return [Duel(name, theirs, growth, low, high, p, float(both), improvement(grown[name], grown[theirs]), needed)
             for (name, growth, low, high, p, needed), both in zip(found, held, strict=True)]
@@ -187,12 +185,12 @@ def curves_of(season: Season, camps: Sequence[Camp]) -> tuple[Curve, ...]:
     years = whole(season)[0].years
     costs = [float(bps) for bps in season.record["costs"]]
     rules = list(dict.fromkeys(table["rule"]))
-    by_window = table.pivot_table(index=["window", "name", "seed"], columns="rule", values="growth", sort=False)
+    pivot = table.pivot_table(index=["window", "name", "seed"], columns="rule", values="growth", sort=False)
     found = []
     for one in camps:
-        chosen = [by_window.loc[pick.window].loc[pick.name] for pick in one.picks]
+        chosen = [pivot.loc[pick.window].loc[pick.name] for pick in one.picks]
         found.append((one.name, pd.concat([part.reset_index(drop=True) for part in chosen]).groupby(level=0).sum()))
-    totals = by_window.groupby(level=["name", "seed"], sort=False).sum()
+    totals = pivot.groupby(level=["name", "seed"], sort=False).sum()
     found += [(name, totals.loc[name]) for name in dict.fromkeys(table["name"])]
     curves = []
     for name, seeds in found:
@@ -223,9 +221,3 @@ def by_window(season: Season) -> pd.DataFrame:
     return pd.DataFrame([{"window": track.window, "contestant": track.contestant, "seed": track.seed,
                           "kind": track.kind, "team": track.team, **asdict(track.metrics)}
                          for window in season.tests for track in window])
-
-
-def validated(season: Season) -> pd.DataFrame:
-    """Log growth per year of every contestant on each window's validation rows."""
-    return pd.DataFrame([{"window": track.window, "contestant": track.contestant, "growth": growth_per_year(track)}
-                         for window in season.validations for track in window])

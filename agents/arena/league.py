@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agents.arena.config import TournamentConfig
-from agents.arena.contest import Cell, Window, audit, learn, meet, meetings, plan, pretrain, pretraining, training
+from agents.arena.contest import Window, audit, auditing, learn, meet, meetings, plan, pretrain, pretraining, training
 from agents.arena.sections import report
 from agents.cells import DIGEST, paths_of, side_by_side
 from agents.ledger import history_of, trials_of
 from configs.errors import UserError
 from configs.loader import HELP, flags, parse, parted, read_yaml
-from configs.run import Run, plain, read_record
+from configs.run import CONFIG, Run, plain, read_record
 from data.bootstrap import BootstrapConfig
 
 Given = TypeVar("Given")
@@ -31,9 +31,10 @@ def hold(argv: Sequence[str]) -> str:
     windows = plan(config, settings, passed_on)
     first = windows[0].first
     announce(config, windows)
-    run = Run(config.folder, {**plain(config), "experiment": plain(first)}, config.seed, goes_on=True)
+    run = Run(config.folder, {**plain(config), "experiment": plain(first)}, config.seed,
+              goes_on=is_tournament(config.folder))
     done = config.folder / CELLS
-    [audited] = [found for _, found in side_by_side(audit, {"audit": Cell(first)}, done, 1, config.on)]
+    [audited] = [found for _, found in side_by_side(audit, auditing(windows), done, 1, config.on)]
     if audited.leaks:
         raise UserError(f"{audited.leaks} leaks found, the first: {audited.worst}; python scripts/audit_leakage.py "
                         "shows all of them")
@@ -43,11 +44,11 @@ def hold(argv: Sequence[str]) -> str:
     run.done(
         windows=len(windows), seeds=config.seeds, costs=config.costs, folder=str(config.folder),
         command=shlex.join(["python", "scripts/evaluate.py", *argv]), bootstrap=first.bootstrap, audit=audited,
-        trials=trials_of(config.runs, history_of(first.data)), market=met["window1-meeting"].market,
-        meetings=[{"window": window.number, "fingerprint": found.market, "taught on rows": f"0 to {border}",
-                   "tested on rows": f"{found.first} to {found.last}", "contestants": found.contestants}
-                  for window, found in zip(windows, met.values(), strict=True)
-                  for border in [(window.first.data.borders or (0, 0))[0] - 1]],
+        trials=trials_of(config.runs, history_of(first.data)), market=windows[0].market,
+        unit=first.env.costs.per_unit, fill=first.env.fill,
+        meetings=[{"window": window.number, "fingerprint": window.market, "taught on rows": found.taught,
+                   "chosen on rows": found.chosen, "tested on rows": found.tested, "contestants": found.contestants}
+                  for window, found in zip(windows, met.values(), strict=True)],
         seconds=round(time.perf_counter() - started, 1))
     return told_again(config.folder)
 
@@ -55,11 +56,17 @@ def hold(argv: Sequence[str]) -> str:
 def told_again(folder: Path) -> str:
     """The report of a tournament that has been held, from what it left on disk."""
     record = read_record(folder)
+    if not is_tournament(folder):
+        raise UserError(f"{folder} is a run, but no tournament: name a folder that evaluate.py --config has written")
     if "meetings" not in record:
         raise UserError(f"the tournament in {folder} was stopped before its end: give its command again, it goes on "
                         "from what is done")
     said = report(folder, parse(BootstrapConfig, [], record["bootstrap"]))
-    return (f"{said}\n\nin {folder}: report.html, report.md, findings.json, table, windows.csv, tracks of every window")
+    return f"{said}\n\nin {folder}: report.html, report.md, findings.json, table, windows.csv, tracks of every window"
+
+
+def is_tournament(folder: Path) -> bool:
+    return (folder / CONFIG).exists() and "algos" in read_yaml(folder / CONFIG)
 
 
 def asked(argv: Sequence[str]) -> tuple[TournamentConfig, Mapping[str, Any], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,12 @@ from agents.arena.findings import HOLD, Duel, Findings, by_window, find
 from agents.arena.page import Section, write_report
 from agents.arena.pictures import pictures
 from agents.arena.report import readable
-from agents.arena.season import CAMPS, Season
+from agents.arena.season import CAMPS, Season, growth_per_year
+from agents.arena.statistics.runs import iqm
+from agents.arena.tournament import OPTIMISTIC
 from agents.arena.tracks import save_tracks
 from agents.arena.verdict import signed, verdict
-from configs.run import write_json
+from configs.run import plain, write_json
 from data.bootstrap import BootstrapConfig
 from encoders.score_table import as_markdown
 
@@ -30,7 +33,7 @@ def report(folder: Path, bootstrap: BootstrapConfig) -> str:
     by_window(found.season).to_csv(folder / "windows.csv", index=False)
     found.report.save(folder)
     save_tracks([track for one in found.camps for track in one.tracks], folder / "chosen.parquet")
-    write_json(folder / FACTS, facts(found))
+    write_json(folder / FACTS, finite(plain(facts(found))))
     title = f"{folder.name}: agents against signals"
     write_report(title, sections(found, [*drawn]), drawn, folder)
     return f"{verdict(found).text}\n\n{as_markdown(leaders(found))}"
@@ -53,6 +56,19 @@ def facts(found: Findings) -> dict[str, object]:
     }
 
 
+def finite(value: Any) -> Any:
+    """What is not a number, or endless, as null: JSON knows neither.
+
+    >>> finite({"years": [1.0, float("inf"), float("nan")]})
+    {'years': [1.0, None, None]}
+    """
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def sections(found: Findings, drawn: Sequence[str]) -> list[Section]:
     return [told for told in (
         Section("Verdict", (verdict(found).text,)), leading(found), everybody(found), chosen(found), duels(found),
@@ -73,6 +89,8 @@ def leaders(found: Findings) -> pd.DataFrame:
 def leading(found: Findings) -> Section:
     return Section("The camps", (
         found.report.about,
+        f"By these rules an order costs {found.season.record['unit'] * 1e4:g} bps of its value, fee, fixed spread and "
+        f"slippage together.{' ' + OPTIMISTIC if found.season.record['fill'] == 'same_close' else ''}",
         "Each camp is judged by what could have been traded: before each window the contestant that had grown most on "
         "the validation rows, whatever it then made of the test rows.",
     ), (("", leaders(found)),), (("equity", "Equity of the camps and of holding"),))
@@ -102,8 +120,8 @@ def chosen(found: Findings) -> Section:
 
 
 def tested(found: Findings, window: int, name: str) -> float:
-    tracks = [track for track in found.season.tests[window - 1] if name in (track.team, track.contestant)]
-    return float(np.mean([np.log(track.equity[-1] / track.equity[0]) / track.years for track in tracks]))
+    tracks = [track for track in found.season.tests[window - 1] if name == (track.team or track.contestant)]
+    return iqm(np.array([growth_per_year(track) for track in tracks]))
 
 
 def duels(found: Findings) -> Section | None:
@@ -111,12 +129,12 @@ def duels(found: Findings) -> Section | None:
         return None
     rows = [{"": duel.ours, "against": duel.theirs, "log growth a year [interval]":
              f"{signed(duel.growth)} [{signed(duel.low)}, {signed(duel.high)}]", "p": f"{duel.p:.3f}",
-             "p, of all at once": f"{duel.held:.3f}", "ahead in a window": f"{duel.better:.0%}",
+             "p, of all with that opponent": f"{duel.held:.3f}", "ahead in a window": f"{duel.better:.0%}",
              "years to show it": years(duel)} for duel in found.duels]
-    text = ["Differences on the same bars, in the same resampled histories. `p, of all at once` counts that there are "
-            "several (Holm). `ahead in a window` is how probable it is that a run of the first ends a window ahead of "
-            "one of the second. The last column is how long one would have to watch for a difference of this size to "
-            "show in four of five cases: what a short history cannot show it has not refuted either."]
+    text = ["Differences on the same bars, in the same resampled histories. `p, of all with that opponent` counts that "
+            "there are several (Holm). `ahead in a window` is how probable it is that a run of the first ends a window "
+            "ahead of one of the second. The last column is how long one would have to watch for a difference of this "
+            "size to show in four of five cases: what a short history cannot show it has not refuted either."]
     for name, test in found.superior.items():
         text.append(f"Is anybody better than {name}? If nobody were, so good a best contestant would come with "
                     f"p = {test.consistent:.3f} (test of superior predictive ability, all contestants; "
@@ -133,10 +151,11 @@ def luck(found: Findings) -> Section:
     rows = [{"": one.name, "Sharpe": f"{one.sharpe:+.2f}", "above zero": share(one.probable),
              "above the best by luck": share(one.deflated),
              "years that show it": f"{one.years:,.1f}" if np.isfinite(one.years) else "never"} for one in found.luck]
-    text = [f"{found.trials:,} agents were trained on this history so far (`trials.jsonl` beside the runs counts every "
-            f"one). The best of so many worthless ones would be expected to show a Sharpe ratio of "
-            f"{found.best_by_luck:.2f}. The probabilistic Sharpe ratio is the confidence that the true one is above "
-            "zero, the deflated one that it is above that."]
+    text = [f"{found.trials:,} agents that could have been chosen were trained on this history so far, those of each "
+            "window counted for themselves (`trials.jsonl` beside the runs); what signals chose among is not in it. "
+            f"The best of so many worthless ones would be expected to show a Sharpe ratio of {found.best_by_luck:.2f}. "
+            "The probabilistic Sharpe ratio is the confidence that the true one is above zero, the deflated one that "
+            "it is above that."]
     if found.overfitting is not None:
         text.append(f"The contestant that is best on one half of this history is in the lower half on the other with "
                     f"probability {found.overfitting.probability:.2f} ({found.overfitting.contestants} contestants, "
@@ -205,9 +224,9 @@ def trust(found: Findings) -> Section:
     """What was looked at so that the future stays out."""
     record = found.season.record
     audited = record["audit"]
-    looked = (f"{audited['outputs']} outputs of {audited['columns']} features, {audited['cuts']} moments x "
-              f"{audited['kinds']} ways to change what comes after them")
-    text = [f"No leak found: {looked}." if not audited["leaks"] else
+    looked = (f"as {audited['agent']} sees and trades, {audited['outputs']} outputs of {audited['columns']} features, "
+              f"{audited['cuts']} moments x {audited['kinds']} ways to change what comes after them")
+    text = [f"No leak found, {looked}." if not audited["leaks"] else
             f"**{audited['leaks']} leaks found**, the first: {audited['worst']}. Nothing else on this page can be "
             "believed until it is mended.",
             "The causal test changes every number after a moment, and everything that was known by then must stay the "

@@ -1,8 +1,10 @@
 """One paragraph out of the numbers, by rule: who leads, whether that is more than luck, and where it ends.
 
-A winner is named where two things hold: the interval of the difference in growth between the two camps, each judged by
-what it chose beforehand, leaves out zero; and the one that is ahead has an interval of its own growth above zero. Else
-there is no evidence, and the paragraph says so.
+A winner is named where all of this holds: the interval of the difference in growth between the two camps, each judged
+by what it chose beforehand, leaves out zero; the one that is ahead has an interval of its own growth above zero; it has
+not clearly grown less than the market itself; and agents were trained from two seeds at least, for of one alone the
+interval knows nothing of the luck of training. Else there is no evidence, and the paragraph says so. Whether a winner
+may have been found by trying often is said in the same sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.arena.findings import Duel, Findings, Luck
+from agents.arena.findings import HOLD, Duel, Findings, Luck
 
 SURE = 0.95  # confidence from which a deflated Sharpe ratio counts as more than luck
 
@@ -29,18 +31,26 @@ def verdict(found: Findings) -> Verdict:
     duel = found.duels[0]
     ahead, behind = (duel.ours, duel.theirs) if duel.growth >= 0 else (duel.theirs, duel.ours)
     low, high = own_growth(found, ahead)
-    winner = ahead if duel.clear and low > 0 else ""
+    luck = next(one for one in found.luck if one.name == ahead)
+    beside = next((one for one in found.duels if (one.ours, one.theirs) == (ahead, HOLD)), None)
+    behind_market = beside is not None and beside.high < 0
+    several = len(found.camps[0].tracks) > 1
+    winner = ahead if duel.clear and low > 0 and not behind_market and several else ""
     said = [difference(duel, ahead, behind)]
     if winner:
-        said.append(f"**{ahead.capitalize()} win**, on these bars.")
+        sure = "" if luck.deflated >= SURE else ", though that may be luck after so many trials"
+        said.append(f"**{ahead.capitalize()} win** on these bars{sure}.")
+    elif duel.clear and not several:
+        said.append("That is no win: the agents are of one seed, so the interval knows nothing of the luck of "
+                    "training.")
+    elif duel.clear and behind_market:
+        said.append("That is no win, for both grew less than the market itself.")
     elif duel.clear:
         said.append(f"That is no win, for what {ahead} earned themselves cannot be told from nothing "
                     f"({signed(low)} to {signed(high)} a year): the others lost more.")
     else:
         said.append("**No evidence** that either is better.")
-    said.append(power(duel))
-    said.append(lucky(found, next(one for one in found.luck if one.name == ahead)))
-    said.append(ends(found, ahead))
+    said += [power(duel), market(beside), lucky(found, luck), ends(found, ahead)]
     return Verdict(winner, " ".join(one for one in said if one))
 
 
@@ -67,7 +77,16 @@ def own_growth(found: Findings, camp: str) -> tuple[float, float]:
 def power(duel: Duel) -> str:
     if duel.clear or not np.isfinite(duel.years):
         return ""
-    return f"If the difference is what it looks like, {duel.years:,.0f} years of such bars would show it."
+    return f"If the difference is what it looks like, {duel.years:,.1f} years of such bars would show it."
+
+
+def market(beside: Duel | None) -> str:
+    if beside is None:
+        return ""
+    more = "more" if beside.growth >= 0 else "less"
+    told = "" if beside.clear else ", which may be chance"
+    return (f"Against {beside.theirs} those ahead grew by {abs(beside.growth):.1%} a year {more} (interval "
+            f"{signed(beside.low)} to {signed(beside.high)}){told}.")
 
 
 def lucky(found: Findings, luck: Luck) -> str:

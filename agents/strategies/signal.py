@@ -125,7 +125,7 @@ def sizes(forecast: Forecast, seen: np.ndarray) -> dict[str, np.ndarray]:
 def grown_most(policy: SignalPolicy, candidates: int, market: Market, config: EnvConfig, window: int, rows: slice
                ) -> int:
     """Which of the candidates has grown most over `rows`; ties go to the first."""
-    engine = Engine(market, config, candidates, window, rows)
+    engine = Engine(market, config.judged, candidates, window, rows)
     engine.reset()
     ruined = np.zeros(candidates, bool)
     for _ in range(engine.steps):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from agents.arena.contest import learn, meetings, plan, rules_of, training
+from agents.arena.contest import learn, meet, meetings, plan, rules_of, training
 from agents.arena.league import CELLS, asked, each, hold, told_again
 from agents.arena.tracks import load_tracks
 from agents.bundle import Bundle
+from agents.cells import paths_of
 from agents.ledger import history_of, trials_of
 from configs.errors import UserError
 from data.dataset import load_dataset
@@ -26,7 +28,7 @@ algos: [ppo]
 encoders: [none, lstm]
 seeds: 2
 jobs: 2
-walk: {train: 600, valid: 250, test: 200, embargo: 4, step: 300}
+walk: {train: 800, valid: 250, test: 200, embargo: 4}
 costs: [0, 10, 50]
 delays: [1]
 experiment:
@@ -75,7 +77,7 @@ def test_everybody_meets_in_every_window(held, words):
             assert {track.contestant for track in tracks} >= names
             assert {track.window for track in tracks} == {window}
         rules = pd.read_parquet(folder / f"window{window}" / "scenarios.parquet")["rule"].unique().tolist()
-        assert rules == ["0 bps", "10 bps", "50 bps", "1 bar late", "worst fills"]
+        assert rules == ["as it is", "0 bps", "10 bps", "50 bps", "1 bar late", "worst fills"]
         forecasts = pd.read_parquet(folder / f"window{window}" / "forecasts.parquet")
         assert {*forecasts["forecaster"]} == {"lstm signal", "forest signal", "supervised ensemble"}
         assert forecasts[["down", "flat", "up"]].sum(axis=1).to_numpy() == pytest.approx(1.0, abs=1e-5)
@@ -128,7 +130,7 @@ def test_one_that_was_stopped_goes_on_and_ends_the_same(held, words, capsys):
 def test_the_report_is_made_of_the_tracks_alone(held, tmp_path):
     folder, said = held
     copy = tmp_path / "tiny"
-    kept = [folder / "run.json", *folder.glob("window*/*.parquet")]
+    kept = [folder / "run.json", folder / "config.yaml", *folder.glob("window*/*.parquet")]
     for path in kept:
         place = copy / path.relative_to(folder)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +138,6 @@ def test_the_report_is_made_of_the_tracks_alone(held, tmp_path):
     assert told_again(copy).replace(str(copy), str(folder)) == said
     for name in ("findings.json", "table.csv", "windows.csv", "report.md"):
         assert (copy / name).read_bytes() == (folder / name).read_bytes(), name
-    shutil.copy(copy / "window1" / "tracks.parquet", copy / "window1" / "kept")
     tracks = pd.read_parquet(copy / "window1" / "tracks.parquet")
     tracks.loc[tracks["contestant"] == "buy and hold", "equity"] *= np.linspace(1, 2, (
         tracks["contestant"] == "buy and hold").sum())
@@ -158,6 +159,30 @@ def test_a_number_of_the_report_can_be_traced(held):
     assert f"{worth - 1:+.1%}" in text
     for picture in re.findall(r"\]\((\w+\.png)\)", text):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_the_meeting_is_made_of_makes_it_another(words, monkeypatch):
+    """Other data, or agents that were taught otherwise: whoever has met before has to meet again."""
+    config, settings, passed_on = asked(words)
+    marks = [*paths_of(meet, meetings(config, plan(config, settings, passed_on)), Path()).values()]
+    windows = plan(config, settings, passed_on)
+    kind = ("ppo", "lstm")
+    for window in windows:
+        window.kinds[kind] = replace(window.kinds[kind], agent=replace(window.kinds[kind].agent, lr=0.5))
+    assert not {*paths_of(meet, meetings(config, windows), Path()).values()} & {*marks}
+    windows = plan(config, settings, passed_on)
+    for window in windows:
+        window.__dict__["market"] = "repaired"
+    assert not {*paths_of(meet, meetings(config, windows), Path()).values()} & {*marks}
+    again = plan(config, settings, passed_on)
+    assert [*paths_of(meet, meetings(config, again), Path()).values()] == marks
+
+
+@pytest.mark.parametrize("inside", [{"seed": 3}, {"data": {"borders": [1, 2]}}, {"algo": "ppo"}, {"runs": "x"}])
+def test_what_a_tournament_sets_itself_has_no_place_in_its_experiment(words, inside):
+    config, settings, passed_on = asked(words)
+    with pytest.raises(UserError, match="is not for a tournament's file"):
+        plan(config, {**settings, **inside}, passed_on)
 
 
 @pytest.mark.parametrize("size", [(1280, 900, False), (390, 844, True)], ids=["desk", "phone"])
@@ -182,7 +207,7 @@ def test_the_page_needs_nothing_but_itself(held, size):
 def test_rules_change_one_thing_at_a_time():
     env = EnvConfig(latency=1)
     rules = rules_of(env, (0.0, 10.0), (1, 2))
-    assert rules[""] == env
+    assert rules["as it is"] == env
     assert rules["10 bps"].costs.per_unit == pytest.approx(1e-3)
     assert [rules[name].latency for name in ("1 bar late", "2 bars late", "10 bps")] == [2, 3, 1]
     assert rules["worst fills"].fill == "worst"
@@ -192,9 +217,11 @@ def test_rules_change_one_thing_at_a_time():
 @pytest.mark.parametrize(("more", "said"), [
     (["--algos", "ppoo"], "did you mean 'ppo'"), (["--algos", "ppo", "ppo"], "each of its contestants once"),
     (["--algo", "ppo"], "did you mean --algos"), (["--net.width", "4"], "net. is about one encoder"),
-    (["--costs", "10"], "two of them at least"), (["--delays", "0"], "at least 1"), (["--on", "mars"], "here, ray"),
+    (["--costs", "0"], "two of them at least"), (["--costs", "5", "10"], "rise from 0"),
+    (["--costs", "0", "6000"], "sensible, found 6000"), (["--delays", "0"], "at least 1"), (["--on", "mars"], "here, ray"),
     (["--data.span", "0", "900"], "--walk.train"), (["--walk.train", "9000"], "too few rows to walk"),
-    (["--agent.step", "3"], "did you mean 'agent.steps'"), (["--name", "cache"], "take another"),
+    (["--walk.step", "90"], "twice"), (["--agent.step", "3"], "did you mean 'agent.steps'"),
+    (["--name", "cache"], "take another"), (["--name", "/x"], "take another"),
 ])
 def test_what_is_wrong_is_said_before_any_work(words, more, said):
     with pytest.raises(UserError, match=re.escape(said)):

@@ -194,19 +194,15 @@ def test_improvement_is_that_of_mann_and_whitney():
 
 def test_after_the_years_that_are_needed_the_difference_shows_as_often_as_was_said():
     rng = np.random.default_rng(10)
-    years = years_needed(rng.normal(0.001, 0.01, 200_000), bars_per_year=365, block=1, power=0.8)
+    years = years_needed(0.001, 0.01 / np.sqrt(200_000), years=200_000 / 365, power=0.8)
     bars = round(years * 365)
     seen = sum(stats.ttest_1samp(rng.normal(0.001, 0.01, bars), 0).pvalue < 0.05 for _ in range(2_000))
     assert seen / 2_000 == pytest.approx(0.8, abs=0.04)
 
 
-def test_neighbours_that_resemble_each_other_make_it_take_longer():
-    rng = np.random.default_rng(11)
-    news = rng.normal(0, 0.01, 200_000)
-    slow = np.convolve(news, np.ones(10) / np.sqrt(10), "same") + 0.001
-    alone, blocks = (years_needed(slow, 365, block) for block in (1, 200))
-    assert blocks / alone == pytest.approx(10, rel=0.15)
-    assert years_needed(np.zeros(100), 365, 1) == np.inf
+def test_half_the_difference_takes_four_times_as_long_and_none_for_ever():
+    assert years_needed(-0.1, 0.2, 3.0) == pytest.approx(4 * years_needed(0.2, 0.2, 3.0))
+    assert years_needed(0.0, 0.2, 3.0) == np.inf
 
 
 def test_resampled_intervals_are_those_of_arch():

@@ -14,7 +14,7 @@ from agents.arena.contest import at_cost
 from agents.arena.findings import HOLD, Findings, find
 from agents.arena.rollout import Track
 from agents.arena.season import Season, camp, chained, whole
-from agents.arena.statistics.luck import deflated
+from agents.arena.statistics.luck import best_of, deflated
 from agents.arena.verdict import verdict
 from configs.errors import UserError
 from data.bootstrap import BootstrapConfig
@@ -66,7 +66,8 @@ def season_of(drifts: dict[str, float], before: dict[str, list[float]] | None = 
     bull = np.arange(len(time)) % 200 < 100
     bars = pd.DataFrame({"time": time, "kind:bull": bull, "kind:bear": ~bull, "kind:unknown": False})
     forecasts = pd.DataFrame({"window": [], "forecaster": [], "down": [], "flat": [], "up": [], "came": []})
-    return Season(tests, validations, pd.DataFrame(rows), bars, forecasts, {"trials": 12, "costs": list(COSTS)})
+    record = {"trials": 12, "costs": list(COSTS), "unit": 0.0007, "fill": "next_open"}
+    return Season(tests, validations, pd.DataFrame(rows), bars, forecasts, record)
 
 
 def test_windows_joined_are_one_account():
@@ -97,7 +98,7 @@ def test_a_camp_is_what_was_best_before_and_not_what_was_best_after():
                  for window, pick in zip(season.tests, agents.picks, strict=True)]
         np.testing.assert_allclose(returns_of(track.equity), np.concatenate([returns_of(p.equity) for p in parts]))
     assert agents.picks[0].validated == pytest.approx(np.log1p(2e-4) * HOURS)
-    assert camp(replace(season, validations=season.validations), "nobody") is None
+    assert camp(season, "nobody") is None
 
 
 def test_other_contestants_in_another_window_are_refused():
@@ -126,7 +127,9 @@ def test_the_numbers_are_those_of_the_tracks(planted):
     assert luck.sharpe == pytest.approx(float(sharpe(mean, HOURS)))
     ratios = [float(sharpe(returns_of(track.equity), 1.0)) for track in whole(planted.season)
               if track.kind != "baseline"]
-    assert luck.deflated == pytest.approx(deflated(mean, 12, float(np.std(ratios, ddof=1))))
+    spread = float(np.std(ratios, ddof=1))
+    assert spread > 1 / np.sqrt(len(mean))
+    assert luck.deflated == pytest.approx(deflated(mean, 12, spread))
     assert {*planted.report.table.index} >= {"ppo", "dqn, seed 1", HOLD, "chosen signals"}
     curve = next(one for one in planted.curves if one.name == "chosen agents")
     assert curve.growth["0 bps"] - curve.growth["20 bps"] == pytest.approx(0.1 * 20e-4 * HOURS, rel=0.01)
@@ -168,6 +171,30 @@ def test_a_planted_edge_is_a_win_and_where_it_ends_is_said(planted):
 
 def test_the_other_way_round_the_other_wins():
     assert verdict(find(season_of({"net signal": 6e-4}), BOOTSTRAP)).winner == "chosen signals"
+
+
+def test_where_nearly_all_stay_in_cash_the_best_is_held_against_chance():
+    season = season_of({})
+    still = [[replace(track, equity=np.full(BARS + 1, 100.0)) if track.contestant != "ppo, seed 0" else track
+              for track in window] for window in season.tests]
+    found = find(replace(season, tests=still), BOOTSTRAP)
+    assert found.best_by_luck >= best_of(12, 1 / np.sqrt(WINDOWS * BARS)) * np.sqrt(HOURS)
+
+
+def test_agents_of_one_seed_do_not_win():
+    season = season_of({"ppo": 6e-4, "dqn": 6e-4})
+    alone = [[[track for track in window if "seed 1" not in track.contestant] for window in windows]
+             for windows in (season.tests, season.validations)]
+    scenarios = season.scenarios[season.scenarios["seed"] == 0]
+    found = verdict(find(replace(season, tests=alone[0], validations=alone[1], scenarios=scenarios), BOOTSTRAP))
+    assert found.winner == ""
+    assert "of one seed" in found.text
+
+
+def test_who_grew_less_than_the_market_has_not_won():
+    found = verdict(find(season_of({"ppo": 6e-4, "dqn": 6e-4, HOLD: 3e-3}), BOOTSTRAP))
+    assert found.winner == ""
+    assert "less than the market itself" in found.text
 
 
 def test_who_loses_less_has_not_won():

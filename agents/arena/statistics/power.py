@@ -6,23 +6,17 @@ import numpy as np
 from scipy.stats import norm
 
 
-def years_needed(difference: np.ndarray, bars_per_year: float, block: float, level: float = 0.95, power: float = 0.8
-                 ) -> float:
-    """Years after which a true mean of `difference` (K,), bar by bar, would be told from nothing in `power` of cases.
+def years_needed(difference: float, error: float, years: float, level: float = 0.95, power: float = 0.8) -> float:
+    """Years after which a true `difference` would be told from nothing in `power` of cases, two-sided at `level`.
 
-    Two-sided at `level`. Bars resemble their neighbours, so the variance is that of means of blocks, `block` bars each.
-    Infinite where the mean is nothing.
+    `error` is its standard error over the `years` that were watched, and falls with their root: that of the period
+    does, that of training only where every year is traded by others that were trained anew. Infinite where the
+    difference is nothing.
 
-    >>> rng = np.random.default_rng(0)
-    >>> difference = rng.normal(0.01, 0.1, 100_000)
-    >>> round(years_needed(difference, bars_per_year=365, block=1, power=0.5), 1)
-    1.1
+    >>> round(years_needed(0.5, 0.5, years=4.0), 1)  # an annual Sharpe ratio of 0.5, from four years: Lo 2002
+    31.4
     """
-    length = max(round(block), 1)
-    means = difference[: len(difference) // length * length].reshape(-1, length).mean(axis=1)
-    mean = float(difference.mean())
-    if len(means) < 2 or mean == 0:
+    if difference == 0:
         return float("inf")
-    variance = float(means.var(ddof=1)) * length  # of one bar, neighbours counted in
-    bars = variance * ((norm.ppf((1 + level) / 2) + norm.ppf(power)) / mean) ** 2
-    return float(bars / bars_per_year)
+    return float(years * ((norm.ppf((1 + level) / 2) + norm.ppf(power)) * error / abs(difference)) ** 2) \
+        if np.isfinite(error) else float("inf")

@@ -11,6 +11,8 @@ from scipy.stats import trim_mean
 from data.bootstrap import BootstrapConfig
 from encoders.score_table import histories
 
+RUINED = 1e-9  # of the capital, which is all that an account can lose: `rollout.Field`
+
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
@@ -25,7 +27,7 @@ def resample(returns: np.ndarray, bars_per_year: float, config: BootstrapConfig)
     bars = returns.shape[1]
     usual = returns.mean(axis=1)  # (C,) taken out before anything is squared
     about = (returns - usual[:, None]).T  # (K, C)
-    logs = np.log1p(np.maximum(returns, -0.999999)).T
+    logs = np.log1p(np.maximum(returns, RUINED - 1)).T
     ratios, growths = [], []
     for counts in islice(histories(bars, config), 1, None):  # the first is the history as it was
         mean = counts @ about / bars
