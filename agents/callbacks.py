@@ -76,6 +76,8 @@ class Watch(BaseCallback):
         record_best(self.logger, {**self.best_numbers, "step": self.best_step}, self.card)
         self.logger.dump(self.num_timesteps)
         self._bar.close()
+        if self.best is not None:
+            self.say(f"kept the weights of step {self.best_step:,}, which earned {self.best} on the validation rows")
 
     def _point(self) -> None:
         """One more point of every curve that has something new to say."""
@@ -116,7 +118,8 @@ class Watch(BaseCallback):
         shown = f"{earned.mean * 1e4:+.2f} bps/bar"
         self._bar.set_postfix(updates=self._updates, valid=shown)
         if self.progress and self._bar.disable:
-            self.say(f"step {self.num_timesteps:,} of {self.agent.steps:,}: {shown} on the validation rows")
+            when = "after the last update" if last else f"step {self.num_timesteps:,} of {self.agent.steps:,}"
+            self.say(f"{when}: {shown} on the validation rows")
         if 0 < self.agent.patience <= self.worse:
             self.stopped = True
             self.say(f"stopped after {self.num_timesteps:,} steps: {self.worse} validations in a row found nothing "

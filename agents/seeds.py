@@ -113,8 +113,11 @@ def train_on(config: ExperimentConfig, dataset: Dataset, sight: Sight, seed: int
         if folder:
             bundle.save(folder / "bundle")
     if bundle.stays_out:
-        say(f"{bundle.name} stays out of the market: on the validation rows the best look at it earned "
-            f"{bundle.validated}, which is not clear enough; --agent.stay_out False lets it trade all the same")
+        found = bundle.validated
+        why = "it never traded" if found is None or found.idle else (
+            f"the best look at it earned {found}, which is {'a clear loss' if found.hopeless else 'not clear enough'}")
+        say(f"{bundle.name} stays out of the market: on the validation rows {why}; --agent.stay_out False lets it "
+            "trade all the same")
     return bundle
 
 

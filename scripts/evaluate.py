@@ -40,6 +40,8 @@ def main() -> None:
         print(hold(sys.argv[1:]))
         return
     arguments = parse(EvaluateConfig, sys.argv[1:])
+    if arguments.again is not None and arguments.runs:
+        raise UserError("--from makes a tournament's report again, and runs are compared without it: give one of them")
     if arguments.again is not None:
         from agents.arena.league import told_again
 
@@ -51,6 +53,7 @@ def main() -> None:
 
 
 def head_to_head_of(arguments: EvaluateConfig) -> None:
+    from agents.arena.league import is_tournament
     from agents.arena.tournament import head_to_head
     from agents.bundle import Bundle, places_in, run_of
     from agents.device import pick_device
@@ -59,6 +62,9 @@ def head_to_head_of(arguments: EvaluateConfig) -> None:
     from configs.run import came_to_its_end
     from data.dataset import load_dataset
 
+    for folder in arguments.runs:
+        if is_tournament(folder):
+            raise UserError(f"{folder} is a tournament: python scripts/evaluate.py --from {folder}")
     bundles = [Bundle.load(place) for folder in arguments.runs for place in places_in(folder)]
     runs = [run_of(folder) for folder in arguments.runs]
     for folder in dict.fromkeys(runs):

@@ -48,6 +48,8 @@ def main() -> None:
 
     games = {f"{algo}-{config.encoder}-seed{seed}": game_of(algo, config.encoder, seed, passed_on)
              for algo in config.algos for seed in range(config.games)}  # what is wrong is said before any work
+    print(f"{len(games)} trainings, {config.jobs} at a time; what is done stays in {config.folder}", file=sys.stderr,
+          flush=True)
     found = {}
     for name, game in side_by_side(play, games, config.folder, config.jobs):
         found[name] = game

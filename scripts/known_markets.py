@@ -58,6 +58,8 @@ def main() -> None:
     for seed, market, algo, encoder in itertools.product(seeds, config.markets, config.algos, config.encoders):
         experiment = on_market(market, algo, encoder, seed, passed_on)  # what is wrong is said before any work
         cells[f"{market}-{algo}-{encoder}-seed{seed}"] = Cell(experiment, config.years)
+    print(f"{len(cells)} trainings, {config.jobs} at a time; what is done stays in {config.folder}", file=sys.stderr,
+          flush=True)
     found = {}
     for name, run in side_by_side(train_and_judge, cells, config.folder, config.jobs):
         found[name] = run

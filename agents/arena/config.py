@@ -19,9 +19,6 @@ class TournamentConfig:
     """Everybody against everybody over a walk forward, trained anew in each of its windows.
 
     Further flags are those of train_agent.py, such as --market or --agent.steps; a file holds them under `experiment`.
-
-    >>> TournamentConfig(algos=("ppo",), encoders=("none", "lstm"), seeds=2).agents
-    (('ppo', 'none'), ('ppo', 'lstm'))
     """
 
     config: Path
@@ -74,7 +71,11 @@ class TournamentConfig:
 
     @property
     def agents(self) -> tuple[tuple[str, str], ...]:
-        """Algorithm and encoder of each kind."""
+        """Algorithm and encoder of each kind.
+
+        >>> TournamentConfig(Path("mine.yaml"), algos=("ppo",), encoders=("none", "lstm")).agents
+        (('ppo', 'none'), ('ppo', 'lstm'))
+        """
         return tuple((algo, encoder) for algo in self.algos for encoder in self.encoders)
 
     @property

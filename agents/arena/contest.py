@@ -18,7 +18,7 @@ import pandas as pd
 
 from agents.arena.config import TournamentConfig
 from agents.arena.rollout import Track, compete, compete_under
-from agents.arena.tournament import everyone, said_by
+from agents.arena.tournament import everyone, remarks_on, said_by
 from agents.arena.tracks import save_tracks
 from agents.arena.windows import windows
 from agents.audit import audit_experiment
@@ -87,6 +87,7 @@ class Meeting:
 @dataclass(frozen=True)
 class Met:
     contestants: int
+    remarks: str  # what a reader has to know first
     taught: str  # rows of the history, the first and the last of each span
     chosen: str
     tested: str
@@ -209,7 +210,8 @@ def meet(given: Meeting) -> Met:
                        (FORECASTS, forecasts_of(said, dataset, width, given.window))):
         write_durably(given.folder / file, rows.to_parquet(index=False))
     taught, validated, tested = (f"{span.start} to {span.stop - 1}" for span in (split.train, split.valid, split.test))
-    return Met(len(contestants), taught, validated, tested, time.perf_counter() - started)
+    return Met(len(contestants), " ".join(remarks_on(dataset, config.env)), taught, validated, tested,
+               time.perf_counter() - started)
 
 
 def rules_of(env: EnvConfig, costs: Sequence[float], delays: Sequence[int]) -> dict[str, EnvConfig]:

@@ -53,9 +53,11 @@ class Luck:
     """How much of a Sharpe ratio may be luck."""
 
     name: str
+    traded: bool
     sharpe: float  # of a year
     probable: float  # confidence that the true one is above zero
-    deflated: float  # above what the best of so many worthless trials would have shown
+    hurdle: float  # Sharpe ratio of a year that the best of so many worthless trials would have shown
+    deflated: float  # confidence that the true one is above that
     years: float  # of such a record that would show it to be above zero
 
 
@@ -77,7 +79,6 @@ class Findings:
     report: Report
     duels: tuple[Duel, ...]  # agents against signals as chosen first, where both are
     luck: tuple[Luck, ...]
-    best_by_luck: float  # Sharpe ratio of a year that the best of so many worthless trials would have shown
     trials: int
     overfitting: Overfitting | None
     superior: dict[str, Superior]  # by the benchmark that somebody may be better than
@@ -95,9 +96,6 @@ def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
     draws = resample(returns, tracks[0].bars_per_year, bootstrap)
     groups = groups_of(tracks)
     trials = int(season.record["trials"])
-    ratios = [float(sharpe(returns_of(track.equity), 1.0)) for track in everyone if track.kind in CAMPS]
-    # of worthless trials it is that of chance at the least, however many of them stay in cash
-    spread = max(float(np.std(ratios, ddof=1)) if len(ratios) > 1 else 0.0, 1 / np.sqrt(returns.shape[1]))
     opponents = [*(one.name for one in camps[1:]), *([HOLD] if HOLD in groups else [])]
     teams = [*(one.name for one in camps), *teams_in(everyone, "rl")]
     grown = grown_in_windows(season, camps)
@@ -108,9 +106,9 @@ def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
     return Findings(
         season, tracks, camps, Report(lines(tracks, draws, bootstrap), team_lines(tracks, draws, bootstrap),
                                       about(season, tracks, bootstrap)), tuple(duels),
-        tuple(lucky(name, [tracks[place] for place in groups[name]], trials, spread)
+        tuple(lucky(name, [tracks[place] for place in groups[name]], trials, spread_beside(name, camps, everyone))
               for name in dict.fromkeys([*teams, *opponents])),
-        best_of(trials, spread) * np.sqrt(tracks[0].bars_per_year), trials,
+        trials,
         overfitting(competing, BLOCKS) if competing.shape[1] >= 2 * BLOCKS and len(competing) > 1 else None,
         {name: superior(np.log1p(fund([tracks[place] for place in groups[name]])), np.log1p(competing),
                         bootstrap.block, bootstrap.draws, bootstrap.seed) for name in opponents},
@@ -169,11 +167,22 @@ def grown_in_windows(season: Season, camps: Sequence[Camp]) -> dict[str, np.ndar
     return {name: np.array(growths) for name, growths in found.items()}
 
 
+def spread_beside(name: str, camps: Sequence[Camp], everyone: Sequence[Track]) -> float:
+    """Deviation of the Sharpe ratios (of a bar) of all who trade but those that are judged: a good record is no reason
+    to ask for a better one. That of chance at the least, for the few that trade may be alike."""
+    own = {name, *(pick.name for one in camps if one.name == name for pick in one.picks)}
+    ratios = [float(sharpe(returns_of(track.equity), 1.0)) for track in everyone
+              if track.kind in CAMPS and track.turnover.any() and (track.team or track.contestant) not in own]
+    chance = 1 / np.sqrt(len(everyone[0].turnover))
+    return max(float(np.std(ratios, ddof=1)) if len(ratios) > 1 else 0.0, chance)
+
+
 def lucky(name: str, tracks: Sequence[Track], trials: int, spread: float) -> Luck:
     returns, bars = fund(tracks), tracks[0].bars_per_year
-    if not returns.std() > SAME:
-        return Luck(name, 0.0, float("nan"), float("nan"), float("inf"))
-    return Luck(name, float(sharpe(returns, bars)), probable(returns), deflated(returns, trials, spread),
+    hurdle = best_of(trials, spread) * float(np.sqrt(bars))
+    if not any(track.turnover.any() for track in tracks):
+        return Luck(name, False, 0.0, float("nan"), hurdle, float("nan"), float("inf"))
+    return Luck(name, True, float(sharpe(returns, bars)), probable(returns), hurdle, deflated(returns, trials, spread),
                 bars_needed(returns) / bars)
 
 

@@ -45,7 +45,7 @@ def hold(argv: Sequence[str]) -> str:
         windows=len(windows), seeds=config.seeds, costs=config.costs, folder=str(config.folder),
         command=shlex.join(["python", "scripts/evaluate.py", *argv]), bootstrap=first.bootstrap, audit=audited,
         trials=trials_of(config.runs, history_of(first.data)), market=windows[0].market,
-        unit=first.env.costs.per_unit, fill=first.env.fill,
+        unit=first.env.costs.per_unit, remarks=next(iter(met.values())).remarks,
         meetings=[{"window": window.number, "fingerprint": window.market, "taught on rows": found.taught,
                    "chosen on rows": found.chosen, "tested on rows": found.tested, "contestants": found.contestants}
                   for window, found in zip(windows, met.values(), strict=True)],
@@ -79,14 +79,17 @@ def asked(argv: Sequence[str]) -> tuple[TournamentConfig, Mapping[str, Any], lis
         raise UserError(f"experiment in {place} must hold 'key: value' lines, found {settings!r}")
     if "config" in file:
         raise UserError(f"{place} cannot name another config: leave config out")
-    config = parse(TournamentConfig, [*flags(file, TournamentConfig), *own, *(HELP & {*passed_on})])
+    if HELP & {*passed_on}:
+        parse(TournamentConfig, ["--help"], {**file, "config": place})
+    config = parse(TournamentConfig, [*flags(file, TournamentConfig), *own])
     return config, settings, passed_on
 
 
 def announce(config: TournamentConfig, windows: Sequence[Window]) -> None:
     kinds, seeds = len(config.agents), config.seeds
     print(f"{len(windows)} windows x {kinds} kinds of agents x {seeds} seeds: {len(windows) * kinds * seeds} "
-          f"trainings, {config.jobs} at a time; what is done stays done", file=sys.stderr, flush=True)
+          f"trainings, {config.jobs} at a time; what is done stays done. First the causal test of data, encoder and "
+          "agent, which takes minutes", file=sys.stderr, flush=True)
 
 
 def each(work: Callable[[Given], Found], cells: Mapping[str, Given], config: TournamentConfig, what: str

@@ -20,7 +20,7 @@ STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --paper: #fff; --line: #d8dde3; --soft: #f4f6f8; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --paper: #16191d; --line: #363c44; --soft: #20252b; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1rem 1rem 4rem; color: var(--ink); background: var(--paper);
+body { margin: 0 auto; max-width: 80rem; padding: 1rem 1rem 4rem; color: var(--ink); background: var(--paper);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 .verdict { padding: .8rem 1rem; border-left: .3rem solid #1f77b4; background: var(--soft); }
@@ -29,7 +29,7 @@ table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabu
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper); }
 thead th { background: var(--soft); cursor: pointer; } thead th:first-child { background: var(--soft); }
-figure { margin: 1rem 0; padding: .4rem; background: #fff; border: 1px solid var(--line); }
+figure { margin: 1rem 0; max-width: 62rem; padding: .4rem; background: #fff; border: 1px solid var(--line); }
 figure svg { display: block; width: 100%; height: auto; }
 pre { overflow-x: auto; padding: .6rem; background: var(--soft); font-size: .8rem; } code { font-size: .85em; }
 @media print { body { max-width: none; font-size: 11px; } h2, figure, table { break-inside: avoid; }

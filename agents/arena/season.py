@@ -17,7 +17,7 @@ import pandas as pd
 from agents.arena.contest import BARS, FORECASTS, SCENARIOS, TRACKS, VALIDATION
 from agents.arena.rollout import Track
 from agents.arena.statistics.runs import iqm
-from agents.arena.tracks import load_tracks
+from agents.arena.tracks import load_tracks, read_table
 from configs.errors import UserError
 from configs.run import read_record
 
@@ -41,7 +41,7 @@ class Season:
         places = [folder / f"window{number}" for number in range(1, record.get("windows", 0) + 1)]
         if not places:
             raise UserError(f"{folder} holds no tournament: name a folder that evaluate.py --config has written")
-        tables = [[pd.read_parquet(place / file) for place in places] for file in (SCENARIOS, BARS, FORECASTS)]
+        tables = [[read_table(place / file) for place in places] for file in (SCENARIOS, BARS, FORECASTS)]
         scenarios, bars, forecasts = (pd.concat(found, ignore_index=True) for found in tables)
         return cls([load_tracks(place / TRACKS) for place in places],
                    [load_tracks(place / VALIDATION) for place in places], scenarios, bars, forecasts, record)

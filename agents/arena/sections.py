@@ -16,7 +16,6 @@ from agents.arena.pictures import pictures
 from agents.arena.report import readable
 from agents.arena.season import CAMPS, Season, growth_per_year
 from agents.arena.statistics.runs import iqm
-from agents.arena.tournament import OPTIMISTIC
 from agents.arena.tracks import save_tracks
 from agents.arena.verdict import signed, verdict
 from configs.run import plain, write_json
@@ -44,7 +43,6 @@ def facts(found: Findings) -> dict[str, object]:
     judged = verdict(found)
     return {
         "winner": judged.winner, "verdict": judged.text, "trials": found.trials,
-        "best_by_luck": found.best_by_luck,
         "chosen": {one.name: [{"window": pick.window, "name": pick.name, "validated": pick.validated}
                               for pick in one.picks] for one in found.camps},
         "duels": list(found.duels), "luck": list(found.luck),
@@ -90,7 +88,7 @@ def leading(found: Findings) -> Section:
     return Section("The camps", (
         found.report.about,
         f"By these rules an order costs {found.season.record['unit'] * 1e4:g} bps of its value, fee, fixed spread and "
-        f"slippage together.{' ' + OPTIMISTIC if found.season.record['fill'] == 'same_close' else ''}",
+        f"slippage together. {found.season.record['remarks']}".strip(),
         "Each camp is judged by what could have been traded: before each window the contestant that had grown most on "
         "the validation rows, whatever it then made of the test rows.",
     ), (("", leaders(found)),), (("equity", "Equity of the camps and of holding"),))
@@ -102,8 +100,16 @@ def everybody(found: Findings) -> Section:
     tables = [("Means over seeds; of four or more, over the middle half of them", readable(found.report.teams))]
     return Section("Everybody", (
         f"{len(mine)} contestants, losers included, best first. Who is best here is known only afterwards: of so many "
-        "worthless ones the best looks good as well.",
+        f"worthless ones the best looks good as well. {in_cash(found)}".strip(),
     ), (*(tables if len(found.report.teams) else []), ("Each alone", readable(table.loc[mine]))))
+
+
+def in_cash(found: Findings) -> str:
+    """How many trainings left an agent that never traded."""
+    agents = [track for window in found.season.tests for track in window if track.kind == "rl"]
+    idle = [track for track in agents if not track.turnover.any()]
+    return (f"Of {len(agents)} trained agents {len(idle)} stayed in cash through their window: nothing on its "
+            "validation rows spoke for trading (`agent.stay_out`).") if idle else ""
 
 
 def chosen(found: Findings) -> Section:
@@ -149,13 +155,14 @@ def years(duel: Duel) -> str:
 
 def luck(found: Findings) -> Section:
     rows = [{"": one.name, "Sharpe": f"{one.sharpe:+.2f}", "above zero": share(one.probable),
+             "the best by luck": f"{one.hurdle:.2f}",
              "above the best by luck": share(one.deflated),
              "years that show it": f"{one.years:,.1f}" if np.isfinite(one.years) else "never"} for one in found.luck]
     text = [f"{found.trials:,} agents that could have been chosen were trained on this history so far, those of each "
             "window counted for themselves (`trials.jsonl` beside the runs); what signals chose among is not in it. "
-            f"The best of so many worthless ones would be expected to show a Sharpe ratio of {found.best_by_luck:.2f}. "
-            "The probabilistic Sharpe ratio is the confidence that the true one is above zero, the deflated one that "
-            "it is above that."]
+            "The best of so many worthless ones would be expected to show the Sharpe ratio of the column `the best by "
+            "luck`, were theirs as different from one another as those of everybody else here. The probabilistic "
+            "Sharpe ratio is the confidence that the true one is above zero, the deflated one that it is above that."]
     if found.overfitting is not None:
         text.append(f"The contestant that is best on one half of this history is in the lower half on the other with "
                     f"probability {found.overfitting.probability:.2f} ({found.overfitting.contestants} contestants, "

@@ -22,6 +22,7 @@ from encoders.ensemble.ensemble import Ensemble
 from encoders.forecast import Forecast
 from envs.config import EnvConfig
 
+SIMULATED = "This market is simulated, whatever its assets are called: nothing here is about a real one."
 OPTIMISTIC = ("Orders fill at the very close that they were decided on (env.fill same_close): that is optimistic, for "
               "nobody can have that price.")
 
@@ -101,6 +102,11 @@ def everyone(bundles: Sequence[Bundle], said: Mapping[str, Forecast], dataset: D
             **supervised(said, dataset, env, window, sized), **baselines(dataset)}
 
 
+def remarks_on(dataset: Dataset, env: EnvConfig) -> list[str]:
+    """What a reader of any number has to know first."""
+    return [*([SIMULATED] if dataset.truth is not None else []), *([OPTIMISTIC] if env.fill == "same_close" else [])]
+
+
 def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], ensemble: Ensemble | None,
                  dataset: Dataset, env: EnvConfig, window: int, bootstrap: BootstrapConfig, folder: Path,
                  device: str = "cpu", cache: Path | None = None) -> tuple[Report, list[Track]]:
@@ -108,7 +114,7 @@ def head_to_head(bundles: Sequence[Bundle], forecasts: Mapping[str, Forecast], e
     said = said_by(forecasts, ensemble, dataset.market)
     contestants = everyone(bundles, said, dataset, env, window, device, cache)
     tracks = compete(contestants, dataset.market, env, window, dataset.split.test)
-    remarks = [OPTIMISTIC] if env.fill == "same_close" else []
+    remarks = remarks_on(dataset, env)
     named = dict(zip(contestants, bundles, strict=False))  # agents come first
     if out := [name for name, bundle in named.items() if bundle.stays_out]:
         remarks.append("In cash, for nothing on the validation rows spoke for trading (agent.stay_out): "

@@ -37,12 +37,20 @@ def frame_of(track: Track) -> pd.DataFrame:
     })
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A Parquet file that a tournament has left."""
+    if not path.exists():
+        raise UserError(f"{path} is missing: give the tournament's command again, it goes on from what is done")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}): delete it and its window's mark in cells/, "
+                        "and give the tournament's command again") from None
+
+
 def load_tracks(path: Path) -> list[Track]:
     """In the order in which they were saved."""
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} holds no tracks ({str(error).splitlines()[0]})") from None
+    table = read_table(path)
     held = [name for name in table.columns if name.startswith(WEIGHT)]
     found = []
     for _, one in table.groupby(NAMES, sort=False, observed=True):

@@ -36,7 +36,9 @@ def verdict(found: Findings) -> Verdict:
     behind_market = beside is not None and beside.high < 0
     several = len(found.camps[0].tracks) > 1
     winner = ahead if duel.clear and low > 0 and not behind_market and several else ""
-    said = [difference(duel, ahead, behind)]
+    said = [found.season.record["remarks"], difference(duel, ahead, behind)]
+    if idle := [one.name for one in found.camps if not any(track.turnover.any() for track in one.tracks)]:
+        said.append(f"{' and '.join(idle).capitalize()} stayed in cash throughout.")
     if winner:
         sure = "" if luck.deflated >= SURE else ", though that may be luck after so many trials"
         said.append(f"**{ahead.capitalize()} win** on these bars{sure}.")
@@ -91,11 +93,11 @@ def market(beside: Duel | None) -> str:
 
 def lucky(found: Findings, luck: Luck) -> str:
     tried = f"After {found.trials:,} trainings on this history"
-    if not np.isfinite(luck.deflated):
-        return f"{tried}, those ahead never traded, so there is no luck to take out."
+    if not luck.traded:
+        return f"{tried} those ahead never traded, so there is no luck to take out."
     verdict = "more than luck" if luck.deflated >= SURE else "not distinguishable from luck"
     return (f"{tried} the best of as many worthless ones would be expected to show a Sharpe ratio of "
-            f"{found.best_by_luck:.2f}; those ahead show {luck.sharpe:.2f}, which is {verdict} (deflated Sharpe ratio "
+            f"{luck.hurdle:.2f}; those ahead show {luck.sharpe:.2f}, which is {verdict} (deflated Sharpe ratio "
             f"{luck.deflated:.2f}).")
 
 

@@ -52,7 +52,7 @@ def test_anybody_can_read_them(tracks, tmp_path):
 
 def test_what_is_no_table_is_refused_in_one_line(tmp_path):
     (tmp_path / "tracks.parquet").write_bytes(b"PAR1, or so")
-    for name in ("tracks", "nothing"):
-        with pytest.raises(UserError, match="holds no tracks") as caught:
+    for name, said in (("tracks", "is damaged"), ("nothing", "is missing")):
+        with pytest.raises(UserError, match=said) as caught:
             load_tracks(tmp_path / f"{name}.parquet")
         assert "\n" not in str(caught.value)
