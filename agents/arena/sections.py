@@ -245,7 +245,7 @@ def trust(found: Findings) -> Section:
 
 def again(found: Findings) -> Section:
     record = found.season.record
-    libraries = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    libraries = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if name != "platform")
     return Section("How to repeat it", (
         f"Seeds {record['seed']} to {record['seed'] + record['seeds'] - 1}; {libraries}. Every number here is made of "
         "`window<n>/tracks.parquet`, `validation.parquet`, `scenarios.parquet`, `bars.parquet` and "
