@@ -85,7 +85,6 @@ class Findings:
     curves: tuple[Curve, ...]
     regimes: dict[str, dict[str, Estimate]]  # log growth per year by contestant and kind of market
     confidences: tuple[Confidence, ...]
-    bootstrap: BootstrapConfig
 
 
 def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
@@ -96,7 +95,7 @@ def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
     draws = resample(returns, tracks[0].bars_per_year, bootstrap)
     groups = groups_of(tracks)
     trials = int(season.record["trials"])
-    opponents = [*(one.name for one in camps[1:]), *([HOLD] if HOLD in groups else [])]
+    opponents = [*(one.name for one in camps[1:]), HOLD]
     teams = [*(one.name for one in camps), *teams_in(everyone, "rl")]
     grown = grown_in_windows(season, camps)
     duels = [duel for theirs in opponents
@@ -114,14 +113,14 @@ def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
                         bootstrap.block, bootstrap.draws, bootstrap.seed) for name in opponents},
         curves_of(season, camps), regimes_of(season, {name: [tracks[place] for place in groups[name]] for name in
                                                       dict.fromkeys([*(one.name for one in camps), *opponents])},
-                                             bootstrap), confidences(season.forecasts), bootstrap)
+                                             bootstrap), confidences(season.forecasts))
 
 
 def groups_of(tracks: Sequence[Track]) -> dict[str, list[int]]:
     """Places of the seeds of each contestant."""
     found: dict[str, list[int]] = {}
     for place, track in enumerate(tracks):
-        found.setdefault(track.team or track.contestant, []).append(place)
+        found.setdefault(track.entrant, []).append(place)
     return found
 
 
@@ -160,7 +159,7 @@ def grown_in_windows(season: Season, camps: Sequence[Camp]) -> dict[str, np.ndar
     for number, window in enumerate(season.tests):
         teams: dict[str, list[float]] = {}
         for track, growth in zip(window, growth_of(window), strict=True):
-            teams.setdefault(track.team or track.contestant, []).append(float(growth))
+            teams.setdefault(track.entrant, []).append(float(growth))
         teams |= {one.name: teams[one.picks[number].name] for one in camps}
         for name, growths in teams.items():
             found.setdefault(name, []).append(growths)
@@ -172,7 +171,7 @@ def spread_beside(name: str, camps: Sequence[Camp], everyone: Sequence[Track]) -
     to ask for a better one. That of chance at the least, for the few that trade may be alike."""
     own = {name, *(pick.name for one in camps if one.name == name for pick in one.picks)}
     ratios = [float(sharpe(returns_of(track.equity), 1.0)) for track in everyone
-              if track.kind in CAMPS and track.turnover.any() and (track.team or track.contestant) not in own]
+              if track.kind in CAMPS and track.turnover.any() and track.entrant not in own]
     chance = 1 / np.sqrt(len(everyone[0].turnover))
     return max(float(np.std(ratios, ddof=1)) if len(ratios) > 1 else 0.0, chance)
 

@@ -20,6 +20,8 @@ from envs.layout import EQUITY, PAID, TURNOVER
 from envs.metrics import Metrics, measure
 from envs.observations import observe
 
+RUINED = 1e-9  # of the capital is left to an account that has lost all of it, so that growth has a logarithm
+
 
 @dataclass(frozen=True, eq=False)
 class Contestant:
@@ -47,6 +49,11 @@ class Track:
     team: str = ""
     assets: tuple[str, ...] = ()
     window: int = 0  # of a walk-forward
+
+    @property
+    def entrant(self) -> str:
+        """What is compared and chosen: all seeds of an agent together, anybody else alone."""
+        return self.team or self.contestant
 
     @property
     def years(self) -> float:
@@ -81,7 +88,7 @@ class Field:
         k, engine, alive = self._done, self.engine, self._alive
         engine.step(np.where(alive[:, None], target, 0.0))
         money = engine.money
-        now = np.maximum(money[:, EQUITY], 1e-9 * self._equity[0])
+        now = np.maximum(money[:, EQUITY], RUINED * self._equity[0])
         self._equity[k + 1] = np.where(alive, now, self._equity[k])
         self._weights[k] = np.where(alive[:, None], engine.weights(), 0.0)
         self._turnover[k] = np.where(alive, money[:, TURNOVER], 0.0)

@@ -94,7 +94,7 @@ def teams_in(tracks: Sequence[Track], kind: str) -> dict[str, list[Track]]:
     found: dict[str, list[Track]] = {}
     for track in tracks:
         if track.kind == kind:
-            found.setdefault(track.team or track.contestant, []).append(track)
+            found.setdefault(track.entrant, []).append(track)
     return found
 
 

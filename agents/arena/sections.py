@@ -16,8 +16,7 @@ from agents.arena.pictures import pictures
 from agents.arena.report import readable
 from agents.arena.season import CAMPS, Season, growth_per_year
 from agents.arena.statistics.runs import iqm
-from agents.arena.tracks import save_tracks
-from agents.arena.verdict import signed, verdict
+from agents.arena.verdict import Verdict, signed, verdict
 from configs.run import plain, write_json
 from data.bootstrap import BootstrapConfig
 from encoders.score_table import as_markdown
@@ -31,16 +30,14 @@ def report(folder: Path, bootstrap: BootstrapConfig) -> str:
     drawn = pictures(found)
     by_window(found.season).to_csv(folder / "windows.csv", index=False)
     found.report.save(folder)
-    save_tracks([track for one in found.camps for track in one.tracks], folder / "chosen.parquet")
-    write_json(folder / FACTS, finite(plain(facts(found))))
-    title = f"{folder.name}: agents against signals"
-    write_report(title, sections(found, [*drawn]), drawn, folder)
-    return f"{verdict(found).text}\n\n{as_markdown(leaders(found))}"
-
-
-def facts(found: Findings) -> dict[str, object]:
-    """For programs, unrounded."""
     judged = verdict(found)
+    write_json(folder / FACTS, finite(plain(facts(found, judged))))
+    write_report(f"{folder.name}: agents against signals", sections(found, judged, [*drawn]), drawn, folder)
+    return f"{judged.text}\n\n{as_markdown(leaders(found))}"
+
+
+def facts(found: Findings, judged: Verdict) -> dict[str, object]:
+    """For programs, unrounded."""
     return {
         "winner": judged.winner, "verdict": judged.text, "trials": found.trials,
         "chosen": {one.name: [{"window": pick.window, "name": pick.name, "validated": pick.validated}
@@ -67,9 +64,9 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def sections(found: Findings, drawn: Sequence[str]) -> list[Section]:
+def sections(found: Findings, judged: Verdict, drawn: Sequence[str]) -> list[Section]:
     return [told for told in (
-        Section("Verdict", (verdict(found).text,)), leading(found), everybody(found), chosen(found), duels(found),
+        Section("Verdict", (judged.text,)), leading(found), everybody(found), chosen(found), duels(found),
         luck(found), over_time(), sensitivity(found, drawn), kinds(found, drawn), sure(found), trust(found),
         again(found),
     ) if told is not None]
@@ -126,7 +123,7 @@ def chosen(found: Findings) -> Section:
 
 
 def tested(found: Findings, window: int, name: str) -> float:
-    tracks = [track for track in found.season.tests[window - 1] if name == (track.team or track.contestant)]
+    tracks = [track for track in found.season.tests[window - 1] if track.entrant == name]
     return iqm(np.array([growth_per_year(track) for track in tracks]))
 
 

@@ -32,8 +32,8 @@ def verdict(found: Findings) -> Verdict:
     ahead, behind = (duel.ours, duel.theirs) if duel.growth >= 0 else (duel.theirs, duel.ours)
     low, high = own_growth(found, ahead)
     luck = next(one for one in found.luck if one.name == ahead)
-    beside = next((one for one in found.duels if (one.ours, one.theirs) == (ahead, HOLD)), None)
-    behind_market = beside is not None and beside.high < 0
+    beside = next(one for one in found.duels if (one.ours, one.theirs) == (ahead, HOLD))
+    behind_market = beside.high < 0
     several = len(found.camps[0].tracks) > 1
     winner = ahead if duel.clear and low > 0 and not behind_market and several else ""
     said = [found.season.record["remarks"], difference(duel, ahead, behind)]
@@ -82,9 +82,7 @@ def power(duel: Duel) -> str:
     return f"If the difference is what it looks like, {duel.years:,.1f} years of such bars would show it."
 
 
-def market(beside: Duel | None) -> str:
-    if beside is None:
-        return ""
+def market(beside: Duel) -> str:
     more = "more" if beside.growth >= 0 else "less"
     told = "" if beside.clear else ", which may be chance"
     return (f"Against {beside.theirs} those ahead grew by {abs(beside.growth):.1%} a year {more} (interval "

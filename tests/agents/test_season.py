@@ -166,7 +166,9 @@ def test_a_planted_edge_is_a_win_and_where_it_ends_is_said(planted):
     assert found.winner == "chosen agents"
     assert "**Chosen agents win**" in found.text
     assert "12 trainings" in found.text
-    assert "outlasts 20 bps" in found.text or "ends where an order costs" in found.text
+    curve = next(one for one in planted.curves if one.name == "chosen agents")
+    assert curve.beyond == (curve.growth["20 bps"] > 0)
+    assert ("outlasts 20 bps" in found.text) == curve.beyond
 
 
 def test_the_other_way_round_the_other_wins():

@@ -8,10 +8,9 @@ from itertools import islice
 import numpy as np
 from scipy.stats import trim_mean
 
+from agents.arena.rollout import RUINED
 from data.bootstrap import BootstrapConfig
 from encoders.score_table import histories
-
-RUINED = 1e-9  # of the capital, which is all that an account can lose: `rollout.Field`
 
 
 @dataclass(frozen=True, eq=False)
