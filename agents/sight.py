@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from encoders.batches import Windows
 from encoders.checkpoint import Checkpoint
 from encoders.embed import embed
 from encoders.ensemble.ensemble import Ensemble
-from encoders.ensemble.nets import Nets
 from encoders.forecast import Forecast
 
 CHOSEN, BESIDE, ENSEMBLE = "encoder", "beside", "ensemble"  # folders
@@ -87,9 +86,7 @@ class Sight:
                 raise UserError(f"the forecasts of {len(self.said)} rows are not of this market of {len(market)}: give "
                                 "a sight without `said`")
             return self.said
-        members = {name: replace(member, device=device, cache=cache) if isinstance(member, Nets) else member
-                   for name, member in self.ensemble.members.items()}
-        return replace(self.ensemble, members=members).forecast(market)
+        return self.ensemble.at(device, cache).forecast(market)
 
     def save(self, folder: Path) -> None:
         if self.checkpoint:

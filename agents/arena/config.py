@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from agents import ALGOS
 from configs.errors import UserError
 from configs.registry import check_name
@@ -36,6 +38,8 @@ class TournamentConfig:
     """basis points that an order may cost in all, rising: everybody meets again at each; none: nobody does"""
     delays: tuple[int, ...] = (1, 2)
     """bars that orders may be on their way longer than they are: everybody meets again at each"""
+    noise: tuple[float, ...] = (0.1, 0.3)
+    """deviations of noise on every feature, in the spreads that it is scaled by: everybody meets again with each"""
     name: str | None = None
     """folder of the tournament under --runs; by default the name of the file"""
     runs: Path = Path("runs")
@@ -63,7 +67,8 @@ class TournamentConfig:
             raise UserError(f"--costs rise from 0, two of them at least, or are left empty, found {self.costs}")
         if any(delay < 1 for delay in self.delays):
             raise UserError(f"--delays are whole bars, at least 1, found {self.delays}")
-
+        if not all(0 < spread < np.inf for spread in self.noise):
+            raise UserError(f"--noise are deviations above 0, found {self.noise}")
         place = Path(self.name or "")
         if place.is_absolute() or ".." in place.parts:
             raise UserError(f"--name is a folder under --runs for this tournament alone, found {self.name!r}: take "

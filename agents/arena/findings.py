@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from agents.arena.confidence import Confidence, confidences
-from agents.arena.contest import at_cost
+from agents.arena.meeting import OWN, at_cost
 from agents.arena.report import Report, growth_of, lines, team_lines, told
 from agents.arena.rollout import Track
 from agents.arena.season import CAMPS, Camp, Season, camp, teams_in, whole
@@ -67,6 +67,9 @@ class Curve:
 
     name: str
     growth: dict[str, float]  # log growth per year by rule
+    old: dict[int, float]  # taught only every so many windows
+    least: float  # of its seeds
+    most: float
     break_even: float | None  # basis points in all; None: at no two costs did everybody meet
     beyond: bool  # growth is left at the highest
 
@@ -101,7 +104,7 @@ def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
     duels = [duel for theirs in opponents
              for duel in against(theirs, [name for name in teams if name != theirs], tracks, groups, grown,
                                  draws, bootstrap)]
-    competing = np.stack([returns_of(track.equity) for track in everyone])
+    competing = np.stack([returns_of(track.equity) for track in everyone if track.kind != "oracle"])
     return Findings(
         season, tracks, camps, Report(lines(tracks, draws, bootstrap), team_lines(tracks, draws, bootstrap),
                                       about(season, tracks, bootstrap)), tuple(duels),
@@ -190,23 +193,37 @@ def curves_of(season: Season, camps: Sequence[Camp]) -> tuple[Curve, ...]:
     table = season.scenarios.assign(
         growth=np.log1p(season.scenarios["total_return"]),
         name=season.scenarios["team"].where(season.scenarios["team"] != "", season.scenarios["contestant"]))
-    years = whole(season)[0].years
+    years, windows = whole(season)[0].years, len(season.tests)
     costs = [float(bps) for bps in season.record["costs"]]
     rules = list(dict.fromkeys(table["rule"]))
-    pivot = table.pivot_table(index=["window", "name", "seed"], columns="rule", values="growth", sort=False)
-    found = []
-    for one in camps:
-        chosen = [pivot.loc[pick.window].loc[pick.name] for pick in one.picks]
-        found.append((one.name, pd.concat([part.reset_index(drop=True) for part in chosen]).groupby(level=0).sum()))
-    totals = pivot.groupby(level=["name", "seed"], sort=False).sum()
-    found += [(name, totals.loc[name]) for name in dict.fromkeys(table["name"])]
+    grown = {key: part.to_numpy() for key, part in  # of every seed
+             table.groupby(["rule", "age", "window", "name"], sort=False)["growth"]}
+
+    def sums(names: Sequence[str], rule: str, every: int = 1) -> np.ndarray:
+        """(seeds,) over all windows, each traded by the one of `names` that was taught last before it."""
+        ages = [number % every for number in range(windows)]
+        return np.sum([grown[rule, age, number + 1, names[number - age]] for number, age in enumerate(ages)], axis=0)
+
     curves = []
-    for name, seeds in found:
-        growth = {rule: iqm(seeds[rule].to_numpy()) / years for rule in rules}
+    chosen = {one.name: [pick.name for pick in one.picks] for one in camps}
+    for name, names in {**chosen, **{name: [name] * windows for name in dict.fromkeys(table["name"])}}.items():
+        growth = {rule: iqm(sums(names, rule)) / years for rule in rules}
+        old = {every: iqm(sums(names, OWN, every)) / years for every in intervals(windows)}
+        seeds = sums(names, OWN) / years
         at, beyond = crossing(np.array(costs), np.array([[growth[at_cost(bps)] for bps in costs]])) if costs else (
             [None], [False])
-        curves.append(Curve(name, growth, at[0] if at[0] is None else float(at[0]), bool(beyond[0])))
+        curves.append(Curve(name, growth, old, float(seeds.min()), float(seeds.max()),
+                            at[0] if at[0] is None else float(at[0]), bool(beyond[0])))
     return tuple(curves)
+
+
+def intervals(windows: int) -> list[int]:
+    """Windows from one training to the next that are tried beside one: twice as many each time, and all of them.
+
+    >>> intervals(6), intervals(1)
+    ([2, 4, 6], [])
+    """
+    return [*(2**power for power in range(1, windows) if 2**power < windows), *([windows] if windows > 1 else [])]
 
 
 def regimes_of(season: Season, contestants: dict[str, list[Track]], config: BootstrapConfig

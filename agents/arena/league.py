@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agents.arena.config import TournamentConfig
-from agents.arena.contest import Window, audit, auditing, learn, meet, meetings, plan, pretrain, pretraining, training
+from agents.arena.contest import Window, audit, auditing, learn, meetings, plan, pretrain, pretraining, training
+from agents.arena.meeting import meet
 from agents.arena.sections import report
 from agents.cells import DIGEST, paths_of, side_by_side
 from agents.ledger import history_of, trials_of

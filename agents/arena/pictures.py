@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import trim_mean
 
-from agents.arena.contest import at_cost
 from agents.arena.findings import HOLD, Findings, grown_in_windows
+from agents.arena.meeting import at_cost
 from agents.arena.months import by_year, monthly
 from agents.arena.rollout import Track
 from agents.arena.season import teams_in, whole

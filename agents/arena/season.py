@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.arena.contest import BARS, FORECASTS, SCENARIOS, TRACKS, VALIDATION
+from agents.arena.meeting import BARS, FORECASTS, SCENARIOS, TRACKS, VALIDATION
 from agents.arena.rollout import Track
 from agents.arena.statistics.runs import iqm
 from agents.arena.tracks import load_tracks, read_table

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.arena.contest import at_cost
 from agents.arena.findings import HOLD, Duel, Findings, by_window, find
+from agents.arena.meeting import NOISE, OWN, at_cost
 from agents.arena.page import Section, write_report
 from agents.arena.pictures import pictures
 from agents.arena.report import readable
@@ -180,19 +180,30 @@ def over_time() -> Section:
 
 
 def sensitivity(found: Findings, drawn: Sequence[str]) -> Section:
-    rules = [*found.curves[0].growth]
+    noise = [rule for rule in found.curves[0].growth if rule.startswith(NOISE)]
+    rules = [rule for rule in found.curves[0].growth if rule not in noise]
     camps = [one.name for one in found.camps]
-    rows = [{"": curve.name, **{rule: signed(curve.growth[rule]) for rule in rules}, "breaks even at": broken(
-        curve.break_even, curve.beyond)} for curve in sorted(found.curves, key=lambda one: one.name not in camps)]
+    curves = sorted(found.curves, key=lambda one: one.name not in camps)
+    dearer = [{"": curve.name, **{rule: signed(curve.growth[rule]) for rule in rules}, "breaks even at": broken(
+        curve.break_even, curve.beyond)} for curve in curves]
+    windows = len(found.season.tests)
+    older = [{"": curve.name, OWN: signed(curve.growth[OWN]), **{rule: signed(curve.growth[rule]) for rule in noise},
+              **{taught(every, windows): signed(value) for every, value in curve.old.items()},
+              "least of its seeds": signed(curve.least), "most": signed(curve.most)} for curve in curves]
     costs = [at_cost(float(bps)) for bps in found.season.record["costs"]]
-    return Section("If trading were dearer, later or unluckier", (
+    return Section("If trading were dearer, later or unluckier, and data noisier or older", (
         "Log growth a year, nobody trained or chosen anew. "
         + (f"From {costs[0]} to {costs[-1]}: all that an order costs, in place of fee, spread and slippage. " if costs
            else "")
         + "Late: orders fill so many bars later than they do. Worst fills: every purchase at the high of its bar and "
-          "every sale at the low.",
-    ), (("", pd.DataFrame(rows).set_index("")),),
+          "every sale at the low. Noise: on every feature, of so many of the spreads that it is scaled by. Taught "
+          "every so many windows: whoever was trained and chosen last trades on until then, on the same bars.",
+    ), (("", pd.DataFrame(dearer).set_index("")), ("", pd.DataFrame(older).set_index(""))),
         (("costs", "Growth as orders cost more"),) if "costs" in drawn else ())
+
+
+def taught(every: int, windows: int) -> str:
+    return "taught once" if every == windows else f"taught every {every} windows"
 
 
 def broken(bps: float | None, beyond: bool) -> str:

@@ -11,17 +11,20 @@ from agents.arena.report import ENSEMBLE, Report, compare, draw
 from agents.arena.rollout import Contestant, Track, compete
 from agents.bundle import Bundle, spans_of
 from agents.strategies import STRATEGIES
-from agents.strategies.signal import tuned
+from agents.strategies.oracle import positions_of, solve
+from agents.strategies.signal import SignalPolicy, tuned
 from agents.weights import digest
 from configs.errors import UserError
 from configs.registry import lookup
 from data.bootstrap import BootstrapConfig
-from data.dataset import Dataset
+from data.dataset import DataConfig, Dataset
 from data.market import Market
+from data.simulator.known import make_known
 from encoders.ensemble.ensemble import Ensemble
 from encoders.forecast import Forecast
 from envs.config import EnvConfig
 
+ORACLE = "oracle"
 SIMULATED = "This market is simulated, whatever its assets are called: nothing here is about a real one."
 OPTIMISTIC = ("Orders fill at the very close that they were decided on (env.fill same_close): that is optimistic, for "
               "nobody can have that price.")
@@ -90,16 +93,45 @@ def kind_of(bundle: Bundle) -> str:
                  sorted(sight.ensemble.members) if sight.ensemble else []))
 
 
-def baselines(dataset: Dataset) -> dict[str, Contestant]:
-    return {name.replace("_", " "): Contestant(lookup("strategy", name, STRATEGIES)(dataset.market))
-            for name in STRATEGIES}
+def baselines(market: Market) -> dict[str, Contestant]:
+    return {name.replace("_", " "): Contestant(lookup("strategy", name, STRATEGIES)(market)) for name in STRATEGIES}
+
+
+def best_possible(data: DataConfig, env: EnvConfig) -> dict[str, Contestant]:
+    """The oracle, where the market's law is known: it sees the state as it is, and pays what everybody pays."""
+    if data.source != "known":
+        return {}
+    known = data.known
+    policy = solve(known.market, env.costs.per_unit, positions_of(env)).policy(
+        make_known(known.market, known.bars, known.seed).market)
+    return {ORACLE: Contestant(policy, kind="oracle")}
 
 
 def everyone(bundles: Sequence[Bundle], said: Mapping[str, Forecast], dataset: Dataset, env: EnvConfig, window: int,
              device: str = "cpu", cache: Path | None = None, sized: bool = False) -> dict[str, Contestant]:
     """Agents in the order of their bundles, then signals, then baselines."""
     return {**agents_of(bundles, dataset, window, device, cache),
-            **supervised(said, dataset, env, window, sized), **baselines(dataset)}
+            **supervised(said, dataset, env, window, sized), **baselines(dataset.market)}
+
+
+def elsewhere(contestants: Mapping[str, Contestant], bundles: Sequence[Bundle], ensemble: Ensemble | None,
+              market: Market, device: str, cache: Path | None) -> dict[str, Contestant]:
+    """The same contestants where the market goes on, or looks otherwise: nobody is trained, chosen or tuned anew.
+
+    `bundles` are those of the agents among them, in their order.
+    """
+    asked = ensemble and ensemble.at(device, cache)
+    said = said_by(asked.members_of(market), asked, market) if asked else {}
+    agents, others = iter(bundles), baselines(market)
+
+    def there(name: str, one: Contestant) -> Contestant:
+        if one.kind == "rl":
+            return replace(one, policy=next(agents).trader(market, device, cache))
+        if isinstance(one.policy, SignalPolicy):
+            return replace(one, policy=one.policy.reading(said[name]))
+        return others.get(name, one)
+
+    return {name: there(name, one) for name, one in contestants.items()}
 
 
 def remarks_on(dataset: Dataset, env: EnvConfig) -> list[str]:

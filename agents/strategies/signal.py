@@ -8,7 +8,7 @@ candidates at once in one engine. `sized` adds to the thresholds how much is hel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -46,12 +46,18 @@ class Sizing:
     used: np.ndarray  # (B,) which of the tables
     band: np.ndarray  # (B, 1) of the account
     names: tuple[str, ...]  # (S,)
+    usual: np.ndarray  # (N,) volatility on the rows that it was chosen on
 
     def of(self, best: int) -> Sizing:
         """Of one signal alone."""
         place = self.used[best]
-        return Sizing(self.tables[place : place + 1], np.zeros(1, np.int64), self.band[best : best + 1],
-                      self.names[place : place + 1])
+        return replace(self, tables=self.tables[place : place + 1], used=np.zeros(1, np.int64),
+                       band=self.band[best : best + 1], names=self.names[place : place + 1])
+
+    def reading(self, forecast: Forecast) -> Sizing:
+        """The same ways to size, of another forecast."""
+        found = sizes(forecast, self.usual)
+        return replace(self, tables=np.stack([found[name] for name in self.names]))
 
 
 class SignalPolicy:
@@ -77,6 +83,10 @@ class SignalPolicy:
         same = (target == held) & (target != 0) & (np.abs(wanted - weights * assets) < self.sizing.band)
         return np.where(same, weights, wanted / assets), state
 
+    def reading(self, forecast: Forecast) -> SignalPolicy:
+        """The same signal where another market is forecast: nothing is chosen anew."""
+        return SignalPolicy(score_of(forecast), self.thresholds, self.sizing and self.sizing.reading(forecast))
+
 
 def score_of(forecast: Forecast) -> np.ndarray:
     """(T, N) P(up) - P(down)."""
@@ -93,11 +103,12 @@ def tuned(forecast: Forecast, market: Market, config: EnvConfig, window: int, ro
     low, high = config.reach
     sizing = None
     if sized:
-        tables = sizes(forecast, seen)
+        usual = np.nanmedian(forecast.volatility[seen], axis=0)
+        tables = sizes(forecast, usual)
         ways = [(0, 0.0), *product(range(1, len(tables)), BANDS)]
         pairs, used = [pair for pair in pairs for _ in ways], [way for _ in pairs for way in ways]
         sizing = Sizing(np.stack([*tables.values()]), np.array([place for place, _ in used]),
-                        np.array([[band] for _, band in used]), (*tables,))
+                        np.array([[band] for _, band in used]), (*tables,), usual)
     every = np.array(pairs)
     policy = SignalPolicy(score, Thresholds(every[:, :1], every[:, 1:], low, high), sizing)
     best = grown_most(policy, len(every), market, config, window, rows)
@@ -105,14 +116,13 @@ def tuned(forecast: Forecast, market: Market, config: EnvConfig, window: int, ro
                         sizing and sizing.of(best))
 
 
-def sizes(forecast: Forecast, seen: np.ndarray) -> dict[str, np.ndarray]:
-    """(T, N) shares of a full position by each way to size one; what is usual is taken from the rows `seen`.
+def sizes(forecast: Forecast, usual: np.ndarray) -> dict[str, np.ndarray]:
+    """(T, N) shares of a full position by each way to size one.
 
-    The volatility target is the usual volatility: less is held where more is forecast. A Kelly share holds so much of
+    The volatility target is what is `usual` (N,): less is held where more is forecast. A Kelly share holds so much of
     the mean over the variance that the quantiles speak of, in the direction that it favours.
     """
     volatility = np.maximum(forecast.volatility, 1e-12)
-    usual = np.nanmedian(forecast.volatility[seen], axis=0)
     low, middle, high = (forecast.quantiles[..., place] for place in (0, forecast.quantiles.shape[-1] // 2, -1))
     mean, spread = 0.3 * low + 0.4 * middle + 0.3 * high, (high - low) / 2.563  # Swanson's rule; 10 % to 90 %
     fraction = np.abs(mean) / np.maximum(spread, 1e-12) ** 2

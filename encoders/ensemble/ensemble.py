@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,11 @@ class Ensemble:
     fusion: Fusion
     labels: LabelConfig
     since: str  # time of the first row that taught no member: the track record begins there
+
+    def at(self, device: str, cache: Path | None) -> Ensemble:
+        """The same, asked on another device and with other embeddings at hand."""
+        return replace(self, members={name: replace(member, device=device, cache=cache) if isinstance(member, Nets)
+                                      else member for name, member in self.members.items()})
 
     def forecast(self, market: Market) -> Forecast:
         return self.fuse(self.members_of(market), market)

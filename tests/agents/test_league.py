@@ -12,14 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents.arena.contest import learn, meet, meetings, plan, rules_of, training
+from agents.arena.contest import learn, meetings, plan, training
+from agents.arena.findings import find
 from agents.arena.league import CELLS, asked, each, hold, told_again
+from agents.arena.meeting import meet, rules_of
+from agents.arena.rollout import Contestant, compete
+from agents.arena.season import Season
 from agents.arena.tracks import load_tracks
 from agents.bundle import Bundle
 from agents.cells import paths_of
 from agents.ledger import history_of, trials_of
 from configs.errors import UserError
-from data.dataset import load_dataset
+from data.bootstrap import BootstrapConfig
+from data.dataset import like, load_dataset, load_raw
 from envs.config import EnvConfig
 from tests.envs.browser import Browser, chromium
 
@@ -31,6 +36,7 @@ jobs: 2
 walk: {train: 800, valid: 250, test: 200, embargo: 4}
 costs: [0, 10, 50]
 delays: [1]
+noise: [0.2]
 experiment:
   data:
     groups: [returns, calendar]
@@ -77,7 +83,7 @@ def test_everybody_meets_in_every_window(held, words):
             assert {track.contestant for track in tracks} >= names
             assert {track.window for track in tracks} == {window}
         rules = pd.read_parquet(folder / f"window{window}" / "scenarios.parquet")["rule"].unique().tolist()
-        assert rules == ["as it is", "0 bps", "10 bps", "50 bps", "1 bar late", "worst fills"]
+        assert rules == ["as it is", "0 bps", "10 bps", "50 bps", "1 bar late", "worst fills", "noise of 0.2"]
         forecasts = pd.read_parquet(folder / f"window{window}" / "forecasts.parquet")
         assert {*forecasts["forecaster"]} == {"lstm signal", "forest signal", "supervised ensemble"}
         assert forecasts[["down", "flat", "up"]].sum(axis=1).to_numpy() == pytest.approx(1.0, abs=1e-5)
@@ -101,6 +107,40 @@ def test_a_window_is_taught_on_its_own_rows_and_tested_on_later_ones(held, words
         tested = load_tracks(folder / f"window{window.number}" / "tracks.parquet")[0]
         assert tested.rows == dataset.split.test
         assert len(dataset.market) == dataset.split.test.stop
+
+
+def test_who_was_taught_a_window_before_trades_the_next_one_on_the_scale_it_knows(held, words):
+    folder, _ = held
+    first, second = plan(*asked(words))
+    data = replace(first.first.data, span=second.first.data.span)
+    dataset = load_dataset(first.first.data)
+    market, rows = like(load_raw(data), data, dataset.scaler), load_dataset(second.first.data).split.test
+    seen = dataset.market.decision_rows(8)
+    assert np.array_equal(market.features[seen], dataset.market.features[seen])
+    bundle = Bundle.load(folder / "window1" / "ppo-lstm" / "seed1" / "bundle")
+    mine = {"mine": Contestant(bundle.trader(market), bundle.env.actions(1))}
+    [track] = compete(mine, market, first.first.env, 8, rows)
+    table = pd.read_parquet(folder / "window1" / "scenarios.parquet").query("age == 1")
+    assert {*table["window"]} == {2}
+    assert {*table["rule"]} == {"as it is"}
+    old = table.set_index("contestant")["total_return"]
+    assert old["ppo + lstm, seed 1"] == pytest.approx(track.metrics.total_return, rel=1e-9)
+    fresh = pd.read_parquet(folder / "window2" / "scenarios.parquet").query("age == 0 and rule == 'as it is'")
+    fresh = fresh.set_index("contestant")["total_return"]
+    assert old["buy and hold"] == pytest.approx(fresh["buy and hold"], rel=1e-12)
+    assert old["ppo + lstm, seed 1"] != pytest.approx(fresh["ppo + lstm, seed 1"], rel=1e-3)
+    assert not pd.read_parquet(folder / "window2" / "scenarios.parquet")["age"].any()
+    [curve] = [one for one in find(Season.load(folder), BootstrapConfig(draws=100, block=12)).curves
+               if one.name == "buy and hold"]
+    assert curve.old == {2: pytest.approx(curve.growth["as it is"])}
+
+
+def test_noise_changes_what_is_seen_and_no_fill(held):
+    folder, _ = held
+    table = pd.read_parquet(folder / "window1" / "scenarios.parquet").query("age == 0")
+    made = table.pivot_table(index="contestant", columns="rule", values="total_return")
+    assert made.loc["buy and hold", "noise of 0.2"] == made.loc["buy and hold", "as it is"]
+    assert made.loc["ppo + none", "noise of 0.2"] != made.loc["ppo + none", "as it is"]
 
 
 def test_a_tournament_that_was_held_does_nothing_twice(held, words):

@@ -10,8 +10,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from agents.arena.confidence import confidences
-from agents.arena.contest import at_cost
 from agents.arena.findings import HOLD, Findings, find
+from agents.arena.meeting import OWN, at_cost
 from agents.arena.rollout import Track
 from agents.arena.season import Season, camp, chained, whole
 from agents.arena.statistics.luck import best_of, deflated
@@ -57,11 +57,14 @@ def season_of(drifts: dict[str, float], before: dict[str, list[float]] | None = 
                 tests[-1].append(track_of(*who))
                 grown = before[team][window - 1] if before else drifts.get(team, 0.0)
                 validations[-1].append(track_of(name, np.full(BARS, grown), *who[2:]))
-                for place, bps in enumerate(COSTS):  # a bar in ten is traded, so much is left at each cost
+                row = {"window": window, "age": 0, "contestant": name, "seed": number, "kind": kind, "team": who[4],
+                       "bars": BARS, "traded": 0.1 * BARS}
+                for bps in COSTS:  # a bar in ten is traded, so much is left at each cost
                     left = own - 0.1 * bps * 1e-4
-                    rows.append({"rule": at_cost(bps), "window": window, "contestant": name, "seed": number,
-                                 "kind": kind, "team": who[4], "bars": BARS, "traded": 0.1 * BARS,
-                                 "total_return": np.prod(1 + left) - 1, "place": place})
+                    rows.append({**row, "rule": at_cost(bps), "total_return": np.prod(1 + left) - 1})
+                for age in range(window):  # what was taught before is worth a tenth less each window
+                    made = np.prod(1 + own) * np.exp(-0.1 * age)
+                    rows.append({**row, "rule": OWN, "age": age, "total_return": made - 1})
     time = np.concatenate([window[0].time[:-1] for window in tests])
     bull = np.arange(len(time)) % 200 < 100
     bars = pd.DataFrame({"time": time, "kind:bull": bull, "kind:bear": ~bull, "kind:unknown": False})
@@ -99,6 +102,23 @@ def test_a_camp_is_what_was_best_before_and_not_what_was_best_after():
         np.testing.assert_allclose(returns_of(track.equity), np.concatenate([returns_of(p.equity) for p in parts]))
     assert agents.picks[0].validated == pytest.approx(np.log1p(2e-4) * HOURS)
     assert camp(season, "nobody") is None
+
+
+def test_who_is_taught_more_rarely_trades_on_as_then_chosen():
+    before = {"ppo": [2e-4, 1e-4, 3e-4], "dqn": [1e-4, 2e-4, 1e-4], "tree signal": [0.0] * 3,
+              "net signal": [-1e-4] * 3, HOLD: [0.0] * 3}
+    found = find(season_of({"dqn": 2e-4}, before), BOOTSTRAP)
+    curves = {one.name: one for one in found.curves}
+    years = found.tracks[0].years
+    hold = curves[HOLD]
+    assert [*hold.old] == [2, 3]
+    assert hold.old[2] == pytest.approx(hold.growth[OWN] - 0.1 / years)  # ages 0, 1, 0
+    assert hold.old[3] == pytest.approx(hold.growth[OWN] - 0.3 / years)
+    assert (hold.least, hold.most) == (hold.growth[OWN], hold.growth[OWN])
+    agents = curves["chosen agents"]
+    assert agents.old[3] == pytest.approx(curves["ppo"].old[3])  # chosen first, and never again
+    assert agents.growth[OWN] != pytest.approx(curves["ppo"].growth[OWN])
+    assert agents.least < agents.growth[OWN] < agents.most
 
 
 def test_other_contestants_in_another_window_are_refused():

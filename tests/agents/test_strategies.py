@@ -218,15 +218,26 @@ def test_a_sized_signal_is_on_validation_never_worse_than_a_full_one():
     grown = [run(policy, MARKET, VALID).equity[-1] for policy in (full, sized)]
     assert grown[1] >= grown[0] * (1 - 1e-12)
     assert full.sizing is None
-    assert sized.sizing.names[0] in sizes(unsure(), np.arange(300, 600))
+    assert sized.sizing.names[0] in sizes(unsure(), np.ones(1))
     assert len(sized.sizing.tables) == len(sized.sizing.used) == len(sized.sizing.band) == 1
+
+
+def test_a_signal_that_reads_another_forecast_keeps_what_was_chosen():
+    chosen = tuned(unsure(), MARKET, CONFIG, WINDOW, VALID, sized=True)
+    same, other = chosen.reading(unsure()), chosen.reading(unsure(seed=5))
+    for seen in (observed([400], [[0.0]]), observed([450], [[0.5]])):
+        assert same.predict(seen)[0] == chosen.predict(seen)[0]
+    assert other.thresholds is chosen.thresholds
+    assert np.array_equal(other.score, score_of(unsure(seed=5)))
+    name = chosen.sizing.names[0]
+    assert np.array_equal(other.sizing.tables[0], sizes(unsure(seed=5), chosen.sizing.usual)[name])
 
 
 def test_a_size_is_what_it_is_called():
     forecast = replace(forecast_of(np.array([[0.5], [0.5], [-0.5]])), volatility=np.array([[0.01], [0.02], [0.04]]),
                        quantiles=np.array([[[-0.02563 / 2, 0, 0.02563 / 2]] * 1] * 3) + np.array([0.001, 0.0, -1e-5]
                                                                                                 )[:, None, None])
-    found = sizes(forecast, np.arange(3))
+    found = sizes(forecast, np.array([0.02]))
     assert found["full"].ravel().tolist() == [1, 1, 1]
     assert found["volatility target"].ravel().tolist() == [1, 1, 0.5]  # of the median, 2 %
     # the mean over the variance is 0.001 / 0.01^2 = 10, nothing, and 0.1: never more than all of the account
@@ -238,7 +249,7 @@ def test_a_size_is_what_it_is_called():
     (0.5, 0.1, 0.0), (0.45, -0.9, -0.5), (0.0, 0.9, 0.5), (0.1, 0.1, 0.0),  # out, round and in at once
 ])
 def test_what_is_nearly_held_is_left_as_it_is(held, score, wanted):
-    sizing = Sizing(np.full((1, 1, 1), 0.5), np.zeros(1, np.int64), np.array([[0.2]]), ("half",))
+    sizing = Sizing(np.full((1, 1, 1), 0.5), np.zeros(1, np.int64), np.array([[0.2]]), ("half",), np.ones(1))
     policy = SignalPolicy(np.array([[score]]), Thresholds(np.array([[0.6]]), np.array([[0.2]])), sizing)
     assert policy.predict(observed([0], [[held]]))[0] == pytest.approx(np.array([[wanted]]), abs=1e-7)
 
