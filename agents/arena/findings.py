@@ -95,7 +95,8 @@ def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
     everyone = whole(season)
     tracks = [*(track for one in camps for track in one.tracks), *everyone]
     returns = np.stack([returns_of(track.equity) for track in tracks])  # (C, K)
-    draws = resample(returns, tracks[0].bars_per_year, bootstrap)
+    draws = resample(returns, tracks[0].bars_per_year, bootstrap,
+                     [len(window[0].turnover) for window in season.tests])
     groups = groups_of(tracks)
     trials = int(season.record["trials"])
     opponents = [*(one.name for one in camps[1:]), HOLD]
@@ -144,8 +145,8 @@ def against(theirs: str, ours: Sequence[str], tracks: Sequence[Track], groups: d
     found = []
     for name in ours:
         mine = groups[name]
-        drawn = (over_seeds(draws.growth[:, mine], config.seed)
-                 - over_seeds(draws.growth[:, groups[theirs]], config.seed + 1)) / years
+        drawn = (over_seeds(draws, mine, config.level, config.seed).growth
+                 - over_seeds(draws, groups[theirs], config.level, config.seed + 1).growth) / years
         growth = (iqm(growths[mine]) - iqm(growths[groups[theirs]])) / years
         drawn[np.abs(drawn) < SAME] = 0.0
         low, high = interval(drawn, config.level)

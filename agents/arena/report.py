@@ -103,8 +103,9 @@ def team_lines(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfi
         found = {metric: iqm(np.array([getattr(tracks[place].metrics, metric) for place in places]))
                  for metric in SHOWN}
         found["total_return"] = np.expm1(iqm(growth_of(tracks)[places]))  # in logs, as its interval is
-        low, high = np.expm1(interval(over_seeds(draws.growth[:, places], config.seed), config.level))
-        sharpe_low, sharpe_high = interval(over_seeds(draws.sharpe[:, places], config.seed), config.level)
+        drawn = over_seeds(draws, places, config.level, config.seed)
+        low, high = np.expm1(interval(drawn.growth, config.level))
+        sharpe_low, sharpe_high = interval(drawn.sharpe, config.level)
         rows.append({"contestant": name, **found, "total_return_low": low, "total_return_high": high,
                      "sharpe_low": sharpe_low, "sharpe_high": sharpe_high})
     return pd.DataFrame(rows, columns=None if rows else ["contestant"]).set_index("contestant")
@@ -123,10 +124,9 @@ def difference_lines(tracks: Sequence[Track], draws: Resampled, config: Bootstra
     agents = {track.contestant: [place] for place, track in enumerate(tracks) if track.kind == "rl"}
     rows = []
     for name, places in {**agents, **teams_of(tracks)}.items():
-        grown, ratios = (over_seeds(drawn[:, places], config.seed) - drawn[:, base]
-                         for drawn in (draws.growth, draws.sharpe))
-        low, high = interval(grown, config.level)
-        sharpe_low, sharpe_high = interval(ratios, config.level)
+        drawn = over_seeds(draws, places, config.level, config.seed)
+        low, high = interval(drawn.growth - draws.growth[:, base], config.level)
+        sharpe_low, sharpe_high = interval(drawn.sharpe - draws.sharpe[:, base], config.level)
         rows.append((name, iqm(growth[places]) - growth[base], low, high, iqm(ratio[places]) - ratio[base],
                      sharpe_low, sharpe_high, verdict(name, low, high)))
     return pd.DataFrame(rows, columns=columns).set_index("contestant")

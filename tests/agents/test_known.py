@@ -22,7 +22,6 @@ from agents.arena.known import (
     train_and_judge,
     walk,
 )
-from agents.arena.statistics.resampling import over_seeds
 from agents.arena.statistics.runs import iqm, iqm_interval
 from agents.bundle import Bundle
 from agents.cells import digest_of
@@ -33,7 +32,6 @@ from agents.strategies.oracle import positions_of, solve
 from agents.train import train
 from agents.watch.validation import Validation
 from configs.errors import UserError
-from data.bootstrap import interval
 from data.dataset import DataConfig, load_dataset
 from data.simulator.known import SIGMA, make_known
 from envs.config import EnvConfig
@@ -156,16 +154,6 @@ def test_the_interval_of_the_interquartile_mean_covers_a_little_less_than_it_say
     hits = [low <= 1.0 <= high for low, high in (
         iqm_interval(rng.normal(1.0, 0.1, runs), draws=500, seed=seed) for seed in range(1_000))]
     assert np.mean(hits) == pytest.approx(share, abs=0.03)
-
-
-def test_luck_of_training_widens_what_the_luck_of_the_period_leaves():
-    period = np.random.default_rng(1).normal(0, 1, (4_000, 1))
-    alike = over_seeds(np.repeat(period, 5, axis=1))
-    np.testing.assert_allclose(alike, period[:, 0])
-    unlike = over_seeds(period + np.array([-2.0, -1.0, 0.0, 1.0, 2.0]))
-    narrow, wide = (high - low for low, high in (interval(draws, 0.95) for draws in (alike, unlike)))
-    assert wide > 1.1 * narrow
-    assert unlike.mean() == pytest.approx(period.mean(), abs=0.05)
 
 
 def test_a_preset_that_was_changed_makes_another_cell(monkeypatch):
