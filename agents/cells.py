@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar, get_type_hints
 
-from agents.cluster import RayPool
+from agents.cluster import Needs, RayPool
 from agents.device import pick_device
 from agents.experiment import ExperimentConfig, load_experiment
 from configs.errors import UserError
@@ -27,15 +27,18 @@ from configs.process import prepare
 from configs.run import code_digest, plain
 from data.durable import write_durably
 
+NOTHING_MORE = Needs()
 DIGEST = 8  # letters of it in the name of a file
 Given = TypeVar("Given")
 Found = TypeVar("Found")
 
 
-def experiment_of(setting: Mapping[str, Any], instead: Mapping[str, str], passed_on: Sequence[str]) -> ExperimentConfig:
+def experiment_of(setting: Mapping[str, Any], instead: Mapping[str, str], passed_on: Sequence[str],
+                  pick: bool = True) -> ExperimentConfig:
     """What a cell is trained with: its setting, and over it the flags of train_agent.py that are passed on to all.
 
-    Those in `instead` are what a cell is named for, and refused; each with the flag that may have been meant.
+    Those in `instead` are what a cell is named for, and refused; each with the flag that may have been meant. The
+    device is picked here, unless other machines than this are to `pick` their own.
     """
     for word in passed_on:
         name = word.removeprefix("--").split("=")[0].replace("-", "_")
@@ -43,17 +46,18 @@ def experiment_of(setting: Mapping[str, Any], instead: Mapping[str, str], passed
             hint = f"did you mean {instead[name]}?" if instead[name] else "leave it out"
             raise UserError(f"--{name} would make every run another than it is called: {hint}")
     config = load_experiment((*flags({**setting, "progress": False}), *passed_on))
-    return replace(config, device=pick_device(config.device))
+    return replace(config, device=pick_device(config.device)) if pick else config
 
 
 def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], folder: Path, jobs: int,
-                 on: str = "here") -> Iterator[tuple[str, Found]]:
+                 on: str = "here", needs: Needs = NOTHING_MORE) -> Iterator[tuple[str, Found]]:
     """Every cell's name with what `work` made of it, as they come: those on disk first, then in order of being done.
 
     `work` is a function of a module (processes look it up by name) and answers with a flat dataclass that JSON can
     hold. A file carries a digest of what the cell was given, of what was measured and of the code that did it: other
     settings and other code are other cells. A cell that fails stops the others from being begun, and says which one it
-    was. On `ray` the cluster's nodes are the processes, and it is they that say how many cells there are at a time.
+    was. On `ray` the cluster's nodes are the processes: how many cells there are at a time follows from what each
+    `needs`.
     """
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, found {jobs}")
@@ -66,7 +70,7 @@ def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], fol
     if not missing:
         return
     jobs = min(jobs if on == "here" else len(missing), len(missing))
-    with ProcessPoolExecutor(jobs, get_context("spawn"), begin) if on == "here" else RayPool() as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), begin) if on == "here" else RayPool(needs) as pool:
         running: dict[Future[Found], str] = {}
         waiting = iter(missing)
         try:

@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 import yaml
@@ -116,13 +116,28 @@ def unknown_key(cls: type, key: str) -> str:
 
 def sections(cls: type, name: str = "") -> dict[str, list[str]]:
     """Every section by its dotted name ('' is the outermost) and the dotted names of what stands in it."""
-    hints = get_type_hints(cls)
-    inside = {f"{name}.{f.name}".lstrip("."): hints[f.name] for f in dataclasses.fields(cls)}
+    hints, marked = get_type_hints(cls), get_type_hints(cls, include_extras=True)
+    inside = {f"{name}.{flag}".lstrip("."): hints[f.name] for f in dataclasses.fields(cls)
+              if (flag := flag_of(f.name, marked[f.name]))}
     found = {name: list(inside)}
     for dotted, kind in inside.items():
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
             found |= sections(kind, dotted)
     return found
+
+
+def flag_of(name: str, hint: Any) -> str:
+    """How a setting is called in a line; empty where it is given without a name.
+
+    >>> flag_of("again", Annotated[int, tyro.conf.arg(name="from")]), flag_of("lr", float)
+    ('from', 'lr')
+    >>> flag_of("path", Annotated[int, tyro.conf.Positional])
+    ''
+    """
+    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    if tyro.conf.Positional in marks:
+        return ""
+    return next((mark.name for mark in marks if getattr(mark, "name", None)), name)
 
 
 def known_flags(cls: type[Config], argv: Sequence[str]) -> Config:

@@ -42,6 +42,15 @@ def sharpe(returns: np.ndarray, bars_per_year: float) -> np.ndarray:
     return np.where(moved, mean / np.where(moved, deviation, 1.0), 0.0) * np.sqrt(bars_per_year)
 
 
+def information_ratio(returns: np.ndarray, benchmark: np.ndarray, bars_per_year: float) -> float:
+    """Mean over deviation of what was earned beyond a benchmark on the same bars, of a year; 0 where nothing was.
+
+    >>> information_ratio(np.array([0.02, 0.0]), np.array([0.01, -0.03]), bars_per_year=1.0).__round__(3)
+    1.414
+    """
+    return float(sharpe(returns - benchmark, bars_per_year))
+
+
 def measure(equity: np.ndarray, weights: np.ndarray, turnover: np.ndarray, costs: float, years: float,
             bars_per_year: float) -> Metrics:
     """Metrics of one account.

@@ -14,6 +14,7 @@ from data.folds import WalkConfig
 from encoders import ENCODERS
 
 PLACES = ("here", "ray")
+KNOWN_WINNERS = ("agents", "signals", "nobody", "nobody_free")  # of scripts/planted_edge.py
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,12 @@ class TournamentConfig:
         for encoder in self.encoders:
             check_name("encoder", encoder, (*ENCODERS, "none"))
         check_name("on", self.on, PLACES)
-        if not self.algos or not self.encoders or self.seed < 0 or min(self.seeds, self.jobs) < 1:
-            raise UserError("a tournament needs --algos and --encoders, --seed of at least 0, and --seeds and --jobs "
-                            f"of at least 1, found {self.algos}, {self.encoders}, {self.seed}, {self.seeds}, "
-                            f"{self.jobs}")
+        for name, least in (("seed", 0), ("seeds", 1), ("jobs", 1)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name} must be at least {least}, found {getattr(self, name)}")
         for what, given in (("--algos", self.algos), ("--encoders", self.encoders)):
+            if not given:
+                raise UserError(f"{what} names nobody: a tournament needs at least one")
             if len({*given}) < len(given):
                 raise UserError(f"{what} names each of its contestants once, found {', '.join(given)}")
         if self.costs and ([*self.costs] != sorted({*self.costs}) or len(self.costs) < 2 or self.costs[0] != 0):
@@ -82,6 +84,10 @@ class TournamentConfig:
         (('ppo', 'none'), ('ppo', 'lstm'))
         """
         return tuple((algo, encoder) for algo in self.algos for encoder in self.encoders)
+
+    @property
+    def agent_seeds(self) -> range:
+        return range(self.seed, self.seed + self.seeds)
 
     @property
     def folder(self) -> Path:

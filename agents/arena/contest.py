@@ -7,7 +7,7 @@ rows. Nothing is carried over from one window to the next.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from agents.arena.meeting import Meeting, rules_of
 from agents.arena.windows import windows
 from agents.audit import audit_experiment
 from agents.cells import experiment_of, paths_of
+from agents.device import pick_device
 from agents.experiment import ExperimentConfig
 from agents.seeds import Ended, trained
 from agents.supervised import encode
@@ -42,6 +43,12 @@ class Window:
     def first(self) -> ExperimentConfig:
         """Whose data, rules and ensemble are everybody's."""
         return next(iter(self.kinds.values()))
+
+    def agents(self, seeds: Iterable[int]) -> dict[tuple[str, str, int], ExperimentConfig]:
+        """Each with a folder of its own. How many seeds there are is in none of them: more of them leave the others
+        as they are."""
+        return {(*kind, seed): replace(one, name=f"{one.name}/seed{seed}")
+                for seed in seeds for kind, one in self.kinds.items()}
 
     @cached_property
     def market(self) -> str:
@@ -70,10 +77,11 @@ class Audited:
     seconds: float
 
 
-def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Sequence[str]) -> list[Window]:
+def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Sequence[str],
+         instead: Mapping[str, str] = INSTEAD) -> list[Window]:
     """The windows, with the settings of each agent in each; what is wrong is said before any work.
 
-    `settings` are those of a file, `passed_on` the flags over them.
+    `settings` are those of a file, `passed_on` the flags over them but for those in `instead`.
     """
     if any(word.split(".")[0] == "--net" for word in passed_on) or "net" in settings:
         raise UserError("net. is about one encoder, and a tournament has several, each by its own preset: leave it out")
@@ -86,8 +94,10 @@ def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Seque
         raise UserError("a tournament joins its windows, so that no bar may be tested twice or left out: leave "
                         f"--walk.step out, or give it the {config.walk.test} bars of --walk.test")
     kinds = {(algo, encoder): experiment_of({**settings, "algo": algo, "encoder": encoder, "seed": config.seed},
-                                            INSTEAD, passed_on) for algo, encoder in config.agents}
+                                            instead, passed_on, pick=False) for algo, encoder in config.agents}
     first = next(iter(kinds.values()))
+    if config.on == "here":
+        pick_device(first.device)  # which refuses what is not there; each cell picks where it is done
     rules_of(first.env, config.costs, config.delays)
     trees = tuple(member for member in first.ensemble.members if member not in ENCODERS)
     members = tuple(name for name in config.encoders if name != "none") + trees
@@ -96,7 +106,7 @@ def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Seque
     for number, data in enumerate(windows(first.data, config.walk, config.runs / "cache" / "features"), start=1):
         folder = config.folder / f"window{number}"
         found.append(Window(number, folder, {
-            (algo, encoder): replace(one, data=data, ensemble=ensemble, runs=config.runs, seeds=config.seeds,
+            (algo, encoder): replace(one, data=data, ensemble=ensemble, runs=config.runs, seeds=1,
                                      name=str((folder / f"{algo}-{encoder}").relative_to(config.runs)))
             for (algo, encoder), one in kinds.items()}))
     return found
@@ -111,19 +121,17 @@ def pretraining(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, C
 
 def training(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Cell]:
     """Each agent of each window: first seeds first, so that a tournament that is stopped has all kinds."""
-    seeds = range(config.seed, config.seed + config.seeds)
     return {f"window{window.number}-{algo}-{encoder}-seed{seed}": Cell(one, window.market, seed)
-            for window in plan for seed in seeds for (algo, encoder), one in window.kinds.items()}
+            for window in plan for (algo, encoder, seed), one in window.agents(config.agent_seeds).items()}
 
 
 def meetings(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Meeting]:
-    seeds = range(config.seed, config.seed + config.seeds)
     span = plan[-1].first.data.span
     assert span is not None
     end = span[1]
     return {f"window{window.number}-meeting": Meeting(
         window.number, window.first, window.market,
-        tuple(one.folder_of(seed) / "bundle" for one in window.kinds.values() for seed in seeds),
+        tuple(one.folder / "bundle" for one in window.agents(config.agent_seeds).values()),
         tuple(path.name for path in paths_of(learn, training(config, [window]), Path()).values()),
         config.costs, config.delays, config.noise, end, window.folder) for window in plan}
 
@@ -138,20 +146,21 @@ def auditing(plan: Sequence[Window]) -> dict[str, Cell]:
 def pretrain(cell: Cell) -> Ended:
     """An encoder and what it makes of the market, into the cache; for a process of its own, as all these are."""
     started, config = time.perf_counter(), cell.config
-    encode(config, load_dataset(config.data, config.cache / "features"), config.encoder, config.device)
+    encode(config, load_dataset(config.data, config.cache / "features"), config.encoder, pick_device(config.device))
     return Ended(time.perf_counter() - started)
 
 
 def learn(cell: Cell) -> Ended:
     """An agent, into its folder."""
     config = cell.config
-    return Ended(trained(config, cell.seed, config.device, config.folder_of(cell.seed)).seconds)
+    return Ended(trained(config, cell.seed, pick_device(config.device), config.folder).seconds)
 
 
 def audit(cell: Cell) -> Audited:
     """The causal test on the whole history: moments near its end are later than a window's last row."""
     started, config = time.perf_counter(), cell.config
-    found = audit_experiment(replace(config, data=replace(config.data, span=None, borders=None)))
+    found = audit_experiment(replace(config, device=pick_device(config.device),
+                                     data=replace(config.data, span=None, borders=None)))
     lines = found.lines()
     return Audited(len(lines), len(found.outputs), found.columns, found.cuts, found.kinds,
                    f"{config.algo} + {config.encoder}", lines[0] if lines else "", time.perf_counter() - started)

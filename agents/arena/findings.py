@@ -10,7 +10,7 @@ import pandas as pd
 
 from agents.arena.confidence import Confidence, confidences
 from agents.arena.meeting import OWN, at_cost
-from agents.arena.report import Report, growth_of, lines, team_lines, told
+from agents.arena.report import HOLD, Report, growth_of, lines, team_lines, told
 from agents.arena.rollout import Track
 from agents.arena.season import CAMPS, Camp, Season, camp, teams_in, whole
 from agents.arena.statistics.luck import bars_needed, best_of, deflated, probable
@@ -24,7 +24,6 @@ from data.bootstrap import BootstrapConfig, interval
 from encoders.explain.estimates import Estimate, means
 from envs.metrics import returns_of, sharpe
 
-HOLD = "buy and hold"
 BLOCKS = 16  # that history is cut into for the probability of overfitting
 SAME = 1e-12  # a difference of two equal sums
 

@@ -14,9 +14,12 @@ from agents.arena.contest import Window, audit, auditing, learn, meetings, plan,
 from agents.arena.meeting import meet
 from agents.arena.sections import report
 from agents.cells import DIGEST, paths_of, side_by_side
+from agents.cluster import Needs
+from agents.experiment import ExperimentConfig
 from agents.ledger import history_of, trials_of
 from configs.errors import UserError
-from configs.loader import HELP, flags, parse, parted, read_yaml
+from configs.loader import HELP, flags, parse, parted, read_yaml, sections
+from configs.registry import did_you_mean
 from configs.run import CONFIG, Run, plain, read_record
 from data.bootstrap import BootstrapConfig
 
@@ -34,14 +37,14 @@ def hold(argv: Sequence[str]) -> str:
     announce(config, windows)
     run = Run(config.folder, {**plain(config), "experiment": plain(first)}, config.seed,
               goes_on=is_tournament(config.folder))
-    done = config.folder / CELLS
-    [audited] = [found for _, found in side_by_side(audit, auditing(windows), done, 1, config.on)]
+    done, needs = config.folder / CELLS, Needs(first.agent.threads, first.device)
+    [audited] = [found for _, found in side_by_side(audit, auditing(windows), done, 1, config.on, needs)]
     if audited.leaks:
         raise UserError(f"{audited.leaks} leaks found, the first: {audited.worst}; python scripts/audit_leakage.py "
                         "shows all of them")
-    each(pretrain, pretraining(config, windows), config, "encoders")
-    each(learn, training(config, windows), config, "agents")
-    met = each(meet, meetings(config, windows), config, "meetings")
+    each(pretrain, pretraining(config, windows), config, needs, "encoders")
+    each(learn, training(config, windows), config, needs, "agents")
+    met = each(meet, meetings(config, windows), config, needs, "meetings")
     run.done(
         windows=len(windows), seeds=config.seeds, costs=config.costs, folder=str(config.folder),
         command=shlex.join(["python", "scripts/evaluate.py", *argv]), bootstrap=first.bootstrap, audit=audited,
@@ -83,7 +86,19 @@ def asked(argv: Sequence[str]) -> tuple[TournamentConfig, Mapping[str, Any], lis
     if HELP & {*passed_on}:
         parse(TournamentConfig, ["--help"], {**file, "config": place})
     config = parse(TournamentConfig, [*flags(file, TournamentConfig), *own])
+    check_words(passed_on)
     return config, settings, passed_on
+
+
+def check_words(passed_on: Sequence[str]) -> None:
+    """Refuse a setting that neither a tournament nor a training has."""
+    own = sections(TournamentConfig)[""]
+    known = {name for inside in sections(ExperimentConfig).values() for name in inside}
+    for word in passed_on:
+        name = word.removeprefix("--").split("=")[0].replace("-", "_")
+        if word.startswith("--") and name not in known and "." not in name:
+            raise UserError(f"unknown setting {name!r}: a tournament's own are {', '.join(own)}, and those of "
+                            f"train_agent.py may stand beside them{did_you_mean(name, [*own, *known])}")
 
 
 def announce(config: TournamentConfig, windows: Sequence[Window]) -> None:
@@ -93,8 +108,8 @@ def announce(config: TournamentConfig, windows: Sequence[Window]) -> None:
           "agent, which takes minutes", file=sys.stderr, flush=True)
 
 
-def each(work: Callable[[Given], Found], cells: Mapping[str, Given], config: TournamentConfig, what: str
-         ) -> dict[str, Found]:
+def each(work: Callable[[Given], Found], cells: Mapping[str, Given], config: TournamentConfig, needs: Needs,
+         what: str) -> dict[str, Found]:
     """Every cell's result by its name, in their order, with a line for each that is done now and the time left."""
     folder = config.folder / CELLS
     paths = paths_of(work, cells, folder)
@@ -103,7 +118,7 @@ def each(work: Callable[[Given], Found], cells: Mapping[str, Given], config: Tou
         for mark in folder.glob(f"{name}-{'?' * DIGEST}.json"):
             mark.unlink()
     started, found = time.perf_counter(), {}
-    for name, result in side_by_side(work, cells, folder, config.jobs, config.on):
+    for name, result in side_by_side(work, cells, folder, config.jobs, config.on, needs):
         found[name] = result
         if name in before:
             continue

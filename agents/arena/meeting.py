@@ -17,6 +17,7 @@ from agents.arena.shaken import noisy
 from agents.arena.tournament import best_possible, elsewhere, everyone, remarks_on, said_by
 from agents.arena.tracks import save_tracks
 from agents.bundle import Bundle
+from agents.device import pick_device
 from agents.diagnosis.regimes import kinds_of
 from agents.experiment import ExperimentConfig
 from agents.supervised import ensemble_of
@@ -60,7 +61,7 @@ class Met:
 def meet(given: Meeting) -> Met:
     """Everybody over the window's validation rows, over its test rows under every set of rules and with noise on what
     they see, and over the test rows of all later windows; tracks on disk."""
-    started, config = time.perf_counter(), given.config
+    started, config = time.perf_counter(), replace(given.config, device=pick_device(given.config.device))
     dataset = load_dataset(config.data, config.cache / "features")
     ensemble, forecasts = ensemble_of(config, dataset, config.device)
     market, split, width = dataset.market, dataset.split, config.data.window

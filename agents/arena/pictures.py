@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import trim_mean
 
-from agents.arena.findings import HOLD, Findings, grown_in_windows
+from agents.arena.findings import Findings, grown_in_windows
 from agents.arena.meeting import at_cost
 from agents.arena.months import by_year, monthly
+from agents.arena.report import HOLD
 from agents.arena.rollout import Track
 from agents.arena.season import teams_in, whole
 from agents.diagnosis.pictures import canvas
@@ -64,7 +65,7 @@ def equity(compared: Mapping[str, Sequence[Track]]) -> Figure:
         axes.plot(tracks[0].time[at], middle, color=hue, linewidth=1.3, label=f"{name} ({middle[-1] - 1:+.1%})")
         if len(tracks) > 1:
             axes.fill_between(tracks[0].time[at], curves.min(axis=0), curves.max(axis=0), color=hue, alpha=0.15)
-    axes.axhline(1.0, color="black", linewidth=0.6)
+    axes.axhline(1.0, color="black", linewidth=0.6, zorder=0)  # beneath whoever is in cash
     axes.set_yscale("log")
     for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         which(lambda value, _: f"{value:g}")
@@ -89,19 +90,22 @@ def drawdown(compared: Mapping[str, Sequence[Track]]) -> Figure:
 
 
 def months(compared: Mapping[str, Sequence[Track]]) -> Figure:
-    """A panel for each, a square for each calendar month; of several seeds the mean."""
+    """A panel for each, a square for each calendar month; of several seeds the mean. One month in ten is off the scale,
+    so that it does not pale the others."""
     tables = {name: by_year(pd.concat([monthly(track.time, track.equity) for track in tracks], axis=1).mean(axis=1))
               for name, tracks in compared.items()}
     height = max(len(table) for table in tables.values())
     figure = canvas(9, 0.7 * len(tables) + 0.32 * height * len(tables))
-    reach = max(0.02, *(float(np.nanmax(np.abs(table.to_numpy()))) for table in tables.values()))
+    sizes = np.abs(np.concatenate([table.to_numpy().ravel() for table in tables.values()]))
+    reach = max(0.02, float(np.nanquantile(sizes, 0.9)))
     for axes, (name, table) in zip(figure.subplots(len(tables), 1, squeeze=False)[:, 0], tables.items()):
         axes.pcolormesh(np.arange(13) - 0.5, np.arange(len(table) + 1) - 0.5, table, cmap="RdYlGn", vmin=-reach,
                         vmax=reach)  # squares, which an SVG draws without a picture inside it
         axes.invert_yaxis()
         for (row, column), value in np.ndenumerate(table.to_numpy()):
             if np.isfinite(value):
-                axes.text(column, row, f"{100 * value:+.1f}", ha="center", va="center", fontsize=7)
+                axes.text(column, row, f"{100 * value:+.1f}", ha="center", va="center", fontsize=7,
+                          color="white" if abs(value) > 0.75 * reach else "black")
         axes.set_xticks(range(12), [*month_abbr][1:], fontsize=7)
         axes.set_yticks(range(len(table)), table.index, fontsize=7)
         axes.set_title(f"{name}: per cent a month", fontsize=9)
@@ -184,7 +188,7 @@ def costs(found: Findings) -> Figure:
             hue = HUES[chosen.index(curve.name)] if curve.name in chosen else HUES[2]
             axes.plot(tried, [100 * curve.growth[at_cost(bps)] for bps in tried], marker="o", color=hue,
                       label=curve.name)
-    axes.axhline(0.0, color="black", linewidth=0.6)
+    axes.axhline(0.0, color="black", linewidth=0.6, zorder=0)
     axes.set(xlabel="all that an order costs, basis points", ylabel="log growth a year, per cent",
              title="What is left as orders cost more")
     axes.legend(fontsize=8)

@@ -16,9 +16,9 @@ from agents.plots import equity_figure, save_figure
 from configs.run import write_json
 from data.bootstrap import BootstrapConfig, interval
 from encoders.score_table import as_markdown
-from envs.metrics import returns_of
+from envs.metrics import information_ratio, returns_of
 
-ENSEMBLE = "supervised ensemble"
+ENSEMBLE, HOLD = "supervised ensemble", "buy and hold"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +72,14 @@ def told(track: Track, config: BootstrapConfig) -> str:
 
 def lines(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
     rows = []
+    hold = next((returns_of(track.equity) for track in tracks if track.contestant == HOLD), None)
     for c, track in enumerate(tracks):
+        beyond = {} if hold is None else {
+            "information_ratio": information_ratio(returns_of(track.equity), hold, track.bars_per_year)}
         sharpe_low, sharpe_high = interval(draws.sharpe[:, c], config.level)
         low, high = np.expm1(interval(draws.growth[:, c], config.level))
         rows.append({"contestant": track.contestant, "kind": track.kind, "seed": track.seed, **asdict(track.metrics),
-                     "sharpe_low": sharpe_low, "sharpe_high": sharpe_high,
+                     **beyond, "sharpe_low": sharpe_low, "sharpe_high": sharpe_high,
                      "total_return_low": low, "total_return_high": high})
     # equal returns (everybody in cash) stand in order of name, so that a table is the same each time
     table = pd.DataFrame(rows).sort_values(["total_return", "contestant"], ascending=[False, True])
@@ -141,14 +144,17 @@ def verdict(name: str, low: float, high: float) -> str:
     return f"{name} and the {ENSEMBLE} cannot be told apart: the interval of the difference in growth holds zero"
 
 
-PERCENT = ("total_return", "annual_return", "max_drawdown", "costs", "exposure", "win_rate", "volatility")
+PERCENT = ("total_return", "annual_return", "max_drawdown", "costs", "exposure", "win_rate", "volatility",
+           "value_at_risk", "expected_shortfall")
+BESIDE = ("annual_return", "volatility", "sortino", "calmar", "information_ratio", "profit_factor", "value_at_risk",
+          "expected_shortfall")  # what a second table tells
 SHOWN = ("total_return", "sharpe", "max_drawdown", "turnover", "costs", "trades", "exposure", "win_rate")
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Rounded for the eye, each interval beside its number."""
+def readable(table: pd.DataFrame, columns: Sequence[str] = (*SHOWN, "log_growth")) -> pd.DataFrame:
+    """Rounded for the eye, each interval beside its number; those of `columns` that there are."""
     shown = {}
-    for column in [c for c in (*SHOWN, "log_growth") if c in table]:
+    for column in [c for c in columns if c in table]:
         def text(value: float, percent: bool = column in PERCENT) -> str:
             return f"{value:+.1%}" if percent else f"{value:+.2f}"
 

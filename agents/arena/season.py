@@ -37,7 +37,10 @@ class Season:
 
     @classmethod
     def load(cls, folder: Path) -> Season:
-        record = read_record(folder)
+        return cls.of(folder, read_record(folder))
+
+    @classmethod
+    def of(cls, folder: Path, record: dict[str, Any]) -> Season:
         places = [folder / f"window{number}" for number in range(1, record.get("windows", 0) + 1)]
         if not places:
             raise UserError(f"{folder} holds no tournament: name a folder that evaluate.py --config has written")

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.arena.findings import HOLD, Duel, Findings, by_window, find
+from agents.arena.findings import Duel, Findings, by_window, find
 from agents.arena.meeting import NOISE, OWN, at_cost
 from agents.arena.page import Section, write_report
 from agents.arena.pictures import pictures
-from agents.arena.report import readable
+from agents.arena.report import BESIDE, HOLD, readable
 from agents.arena.season import CAMPS, Season, growth_per_year
 from agents.arena.statistics.runs import iqm
-from agents.arena.verdict import Verdict, signed, verdict
+from agents.arena.verdict import Verdict, at_most, signed, verdict
 from configs.run import plain, write_json
 from data.bootstrap import BootstrapConfig
 from encoders.score_table import as_markdown
@@ -98,7 +98,9 @@ def everybody(found: Findings) -> Section:
     return Section("Everybody", (
         f"{len(mine)} contestants, losers included, best first. Who is best here is known only afterwards: of so many "
         f"worthless ones the best looks good as well. {in_cash(found)}".strip(),
-    ), (*(tables if len(found.report.teams) else []), ("Each alone", readable(table.loc[mine]))))
+    ), (*(tables if len(found.report.teams) else []), ("Each alone", readable(table.loc[mine])),
+        ("What else is asked of each (`information_ratio`: against buying and holding; the last two are of a bar, and "
+         "what one in twenty falls short of)", readable(table.loc[mine], BESIDE))))
 
 
 def in_cash(found: Findings) -> str:
@@ -131,8 +133,8 @@ def duels(found: Findings) -> Section | None:
     if not found.duels:
         return None
     rows = [{"": duel.ours, "against": duel.theirs, "log growth a year [interval]":
-             f"{signed(duel.growth)} [{signed(duel.low)}, {signed(duel.high)}]", "p": f"{duel.p:.3f}",
-             "p, of all with that opponent": f"{duel.held:.3f}", "ahead in a window": f"{duel.better:.0%}",
+             f"{signed(duel.growth)} [{signed(duel.low)}, {signed(duel.high)}]", "p": at_most(duel.p),
+             "p, of all with that opponent": at_most(duel.held), "ahead in a window": f"{duel.better:.0%}",
              "years to show it": years(duel)} for duel in found.duels]
     text = ["Differences on the same bars, in the same resampled histories. `p, of all with that opponent` counts that "
             "there are several (Holm). `ahead in a window` is how probable it is that a run of the first ends a window "
@@ -140,8 +142,8 @@ def duels(found: Findings) -> Section | None:
             "size to show in four of five cases: what a short history cannot show it has not refuted either."]
     for name, test in found.superior.items():
         text.append(f"Is anybody better than {name}? If nobody were, so good a best contestant would come with "
-                    f"p = {test.consistent:.3f} (test of superior predictive ability, all contestants; "
-                    f"{test.lower:.3f} to {test.upper:.3f}).")
+                    f"p = {test.consistent:.3f} (test of superior predictive ability, all contestants; from "
+                    f"{test.lower:.3f} to {test.upper:.3f}, as those that look worse count as being so or not).")
     return Section("One against the other", tuple(text), (("", pd.DataFrame(rows).set_index("")),),
                    (("profiles", "Share of runs that grew by more than so much"),))
 

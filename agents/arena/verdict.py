@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.arena.findings import HOLD, Duel, Findings, Luck
+from agents.arena.findings import Duel, Findings, Luck
+from agents.arena.report import HOLD
 
 SURE = 0.95  # confidence from which a deflated Sharpe ratio counts as more than luck
 
@@ -62,7 +63,7 @@ def difference(duel: Duel, ahead: str, behind: str) -> str:
     size = abs(duel.growth)
     low, high = sorted((duel.low, duel.high)) if duel.growth >= 0 else sorted((-duel.low, -duel.high))
     return (f"{ahead.capitalize()} grew by {size:.1%} a year more than {behind} (log growth; interval {signed(low)} "
-            f"to {signed(high)}, p = {duel.p:.2g}).")
+            f"to {signed(high)}, p {at_most(duel.p, sign=True)}).")
 
 
 def own_growth(found: Findings, camp: str) -> tuple[float, float]:
@@ -108,6 +109,14 @@ def ends(found: Findings, camp: str) -> str:
     if curve.break_even == 0:
         return "Nor would they have grown if orders were free."
     return f"Their growth ends where an order costs {curve.break_even:.1f} bps in all."
+
+
+def at_most(p: float, sign: bool = False) -> str:
+    """
+    >>> at_most(0.0123), at_most(0.0004), at_most(0.0123, sign=True), at_most(0.0004, sign=True)
+    ('0.012', '< 0.001', '= 0.012', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"{'= ' * sign}{p:.3f}"
 
 
 def signed(value: float) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from agents.arena.league import hold
 from agents.cells import side_by_side
+from agents.cluster import Needs
 from configs.errors import UserError
 from tests.agents.test_cells import Squared, cells
 
@@ -69,6 +72,63 @@ def test_a_node_that_dies_costs_nothing_but_its_own_cell(cluster, tmp_path):
 def test_what_a_cell_complains_of_is_said_with_its_name(cluster, tmp_path):
     with pytest.raises(UserError, match="of -2: -2 is negative"):
         dict(side_by_side(slow_square, cells(tmp_path / "marks", [-2]), tmp_path / "kept", jobs=1, on="ray"))
+
+
+def dying(given: tuple[str, int]) -> Squared:
+    os._exit(1)
+
+
+def test_a_cell_that_kills_its_worker_is_named_and_not_a_traceback(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.cluster.RETRIES", 1)
+    with pytest.raises(UserError, match="of 3: its worker or its node died 2 times over"):
+        dict(side_by_side(dying, cells(tmp_path / "marks", [3]), tmp_path / "kept", jobs=1, on="ray"))
+
+
+def test_a_gpu_that_no_node_has_is_not_waited_for(cluster, tmp_path):
+    with pytest.raises(UserError, match="no node of the Ray cluster has a GPU"):
+        dict(side_by_side(slow_square, cells(tmp_path / "marks", [3]), tmp_path / "kept", jobs=1, on="ray",
+                          needs=Needs(device="cuda")))
+
+
+TOURNAMENT = """
+algos: [ppo]
+encoders: [none]
+seeds: 2
+jobs: 2
+walk: {train: 800, valid: 250, test: 200, embargo: 4}
+costs: [0, 10]
+delays: [1]
+noise: [0.1]
+experiment:
+  data:
+    groups: [returns, calendar]
+    window: 8
+    labels: {horizon: 4}
+    simulator: {bars: 1500, edge: 0.9}
+  ensemble: {members: [forest]}
+  bootstrap: {draws: 100, block: 12}
+  agent: {steps: 320, accounts: 8, net: [8], validations: 2, second_look: false, stay_out: false}
+"""
+
+
+def test_a_tournament_on_a_cluster_that_loses_a_node_ends_with_the_same_table(cluster, tmp_path):
+    found, (doomed, _) = cluster
+    (tmp_path / "tiny.yaml").write_text(TOURNAMENT)
+    words = ["--config", str(tmp_path / "tiny.yaml"), "--agent.ppo.n_steps", "8", "--agent.ppo.batch", "32"]
+    here, there = tmp_path / "here", tmp_path / "there"
+    hold([*words, "--runs", str(here)])
+
+    def kill() -> None:
+        while not list((there / "tiny" / "cells").glob("window1-ppo-none-seed*")):
+            time.sleep(0.02)
+        found.remove_node(doomed, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    hold([*words, "--runs", str(there), "--on", "ray"])
+    killer.join()
+    for file in ("table.csv", "windows.csv"):
+        assert (there / "tiny" / file).read_text() == (here / "tiny" / file).read_text()
 
 
 def test_without_a_cluster_a_person_is_told(tmp_path, monkeypatch):

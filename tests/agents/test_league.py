@@ -20,7 +20,7 @@ from agents.arena.rollout import Contestant, compete
 from agents.arena.season import Season
 from agents.arena.tracks import load_tracks
 from agents.bundle import Bundle
-from agents.cells import paths_of
+from agents.cells import NOTHING_MORE, paths_of
 from agents.ledger import history_of, trials_of
 from configs.errors import UserError
 from data.bootstrap import BootstrapConfig
@@ -259,7 +259,9 @@ def test_rules_change_one_thing_at_a_time():
     (["--algo", "ppo"], "did you mean --algos"), (["--net.width", "4"], "net. is about one encoder"),
     (["--costs", "0"], "two of them at least"), (["--costs", "5", "10"], "rise from 0"),
     (["--costs", "0", "6000"], "sensible, found 6000"), (["--delays", "0"], "at least 1"),
-    (["--on", "mars"], "here, ray"),
+    (["--on", "mars"], "here, ray"), (["--noise", "0"], "deviations above 0"),
+    (["--seeds", "0"], "--seeds must be at least 1, found 0"), (["--algos"], "names nobody"),
+    (["--seedz", "3"], "did you mean 'seeds'"), (["--wlak.train", "3"], "unknown setting"),
     (["--data.span", "0", "900"], "--walk.train"), (["--walk.train", "9000"], "too few rows to walk"),
     (["--walk.step", "90"], "twice"), (["--agent.step", "3"], "did you mean 'agent.steps'"),
     (["--name", "cache"], "take another"), (["--name", "/x"], "take another"),
@@ -295,7 +297,7 @@ def test_other_settings_under_the_same_name_do_not_vouch_for_what_they_wrote_ove
     config, settings, passed_on = asked([*words, "--agent.lr", "0.5"])
     cells = training(config, plan(config, settings, passed_on))
     some = {name: cell for name, cell in cells.items() if name.startswith("window1-")}
-    each(learn, some, config, "agents")
+    each(learn, some, config, NOTHING_MORE, "agents")
     assert len([*(folder / CELLS).glob("window1-ppo-lstm-seed0-*")]) == 1
     tables = (folder / "table.csv").read_bytes()
     assert "After 12 trainings" in hold(words)

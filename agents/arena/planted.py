@@ -1,0 +1,175 @@
+"""Tournaments whose outcome is known: does the arena name the camp that knows more, and nobody where nobody does?
+
+The market is the simulated one. One camp is taught and the other is not, or tomorrow cannot be known at all. Who truly
+is better is then measured again: the same contestants trade years of the same market that no tournament has seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agents.arena.config import TournamentConfig
+from agents.arena.contest import INSTEAD, Window, learn, meetings, plan, training
+from agents.arena.findings import find
+from agents.arena.meeting import meet
+from agents.arena.rollout import compete
+from agents.arena.season import Camp, Season, growth_per_year, teams_in
+from agents.arena.statistics.runs import iqm
+from agents.arena.tournament import elsewhere, everyone, said_by
+from agents.arena.verdict import verdict
+from agents.bundle import Bundle
+from agents.device import pick_device
+from agents.supervised import ensemble_of
+from configs.run import plain
+from data.dataset import like, load_dataset, load_raw
+from data.folds import WalkConfig
+from envs.execution import CostConfig
+
+HOURS = 8760
+FRESH = 1_000  # added to a market's seed for the years that it is judged on
+TINY: dict[str, Any] = {
+    "data": {"groups": ["returns", "onchain_hourly"], "window": 8, "labels": {"horizon": 8},
+             "simulator": {"bars": 12_000, "edge": 0.2}},
+    "pretrain": {"epochs": 6, "rows_per_epoch": 2_048}, "ensemble": {"members": []},
+    "agent": {"steps": 400_000, "net": [16], "second_look": False}, "bootstrap": {"draws": 1_000},
+}
+UNTAUGHT_SIGNALS = {"pretrain": {"epochs": 1, "rows_per_epoch": 32, "lr": 1e-9}}
+UNTAUGHT_AGENTS = {"agent": {"steps": 1_024}}
+FAIR = {"data": {"simulator": {"edge": 0.0}}}
+FREE = {"agent": {"stay_out": False}, "env": {"costs": plain(CostConfig.flat_fee(0.0))}}
+KINDS: dict[str, tuple[dict[str, Any], ...]] = {  # who is to win, and how the market and the camps are made so
+    "agents": (UNTAUGHT_SIGNALS,),
+    "signals": (UNTAUGHT_AGENTS,),
+    "nobody": (FAIR,),
+    "nobody_free": (FAIR, FREE),
+}
+CAMP = {"agents": "chosen agents", "signals": "chosen signals"}
+OWN = {**INSTEAD, "encoder": "", "encoders": "", "seeds": "", "seed": "--tournaments", "market": "", "data.source": "",
+       "data.simulator.seed": "--tournaments", "data.simulator.edge": "--kinds"}
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One tournament to be held."""
+
+    kind: str
+    seed: int  # of the market
+    algos: tuple[str, ...]
+    folder: Path
+    passed_on: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> TournamentConfig:
+        return TournamentConfig(
+            Path(f"{self.kind}.yaml"), self.algos, ("none", "lstm"), seeds=2, costs=(), delays=(), noise=(), jobs=1,
+            walk=WalkConfig(train=5_000, valid=2_000, test=2_000), runs=self.folder, name=f"market{self.seed}")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        found = merged(TINY, {"data": {"simulator": {"seed": self.seed}}})
+        for part in KINDS[self.kind]:
+            found = merged(found, part)
+        return found
+
+    def windows(self) -> list[Window]:
+        return plan(self.config, self.settings, self.passed_on, OWN)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the arena said of one, and what years that it has not seen say."""
+
+    kind: str
+    seed: int
+    winner: str  # a camp, or nobody
+    growth: float  # log growth per year of the agents, less that of the signals, as the arena found it
+    low: float
+    high: float
+    truth: float  # the same over the fresh years
+    seconds: float
+
+    @property
+    def right(self) -> bool:
+        return self.winner == CAMP.get(self.kind, "")
+
+
+def merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with others over them.
+
+    >>> merged({"data": {"window": 8, "clip": 4.0}}, {"data": {"window": 9}})
+    {'data': {'window': 9, 'clip': 4.0}}
+    """
+    found = dict(settings)
+    for key, value in others.items():
+        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if both else value
+    return found
+
+
+def held(given: Planted) -> Judgement:
+    """Trained, met and judged as any tournament is, but for the causal test; for a process of its own."""
+    started, config = time.perf_counter(), given.config
+    windows = given.windows()
+    cells = training(config, windows)
+    for cell in cells.values():
+        learn(cell)
+    for meeting in meetings(config, windows).values():
+        meet(meeting)
+    first = windows[0].first
+    season = Season.of(config.folder, {"windows": len(windows), "trials": len(cells), "costs": [], "remarks": "",
+                                       "unit": first.env.costs.per_unit})
+    found = find(season, first.bootstrap)
+    duel, agents, signals = found.duels[0], *found.camps
+    truth = growth_afterwards(windows, season, [agents, signals], config)
+    return Judgement(given.kind, given.seed, verdict(found).winner, duel.growth, duel.low, duel.high,
+                     truth[0] - truth[1], time.perf_counter() - started)
+
+
+def growth_afterwards(windows: Sequence[Window], season: Season, camps: Sequence[Camp], config: TournamentConfig
+                      ) -> list[float]:
+    """Log growth per year of each camp's choices over a year of the market that nobody has seen, mean over windows."""
+    grown: list[list[float]] = [[] for _ in camps]
+    for place, window in enumerate(windows):
+        one = replace(window.first, device=pick_device(window.first.device))
+        dataset = load_dataset(one.data, one.cache / "features")
+        ensemble, forecasts = ensemble_of(one, dataset, one.device)
+        bundles = [Bundle.load(agent.folder / "bundle") for agent in window.agents(config.agent_seeds).values()]
+        width = one.data.window
+        contestants = everyone(bundles, said_by(forecasts, ensemble, dataset.market), dataset, one.env, width,
+                               one.device, one.cache, sized=True)
+        fresh = replace(one.data, span=None, borders=None, simulator=replace(
+            one.data.simulator, seed=one.data.simulator.seed + FRESH, bars=HOURS))
+        market = like(load_raw(fresh), fresh, dataset.scaler)
+        tracks = compete(elsewhere(contestants, bundles, ensemble, market, one.device, None), market, one.env, width,
+                         slice(0, len(market)))
+        for camp, found in zip(camps, grown, strict=True):
+            team = teams_in(tracks, camp.tracks[0].kind)[camp.picks[place].name]
+            found.append(iqm(np.array([growth_per_year(track) for track in team])))
+    return [float(np.mean(found)) for found in grown]
+
+
+def counted(found: Sequence[Judgement]) -> pd.DataFrame:
+    """A row for each kind, for the eye."""
+    lines = {}
+    for kind in dict.fromkeys(one.kind for one in found):
+        own = [one for one in found if one.kind == kind]
+        wanted = CAMP.get(kind, "")
+        wrong = [one for one in own if one.winner not in (wanted, "")]
+        sign = 1 if kind == "agents" else -1
+        lines[kind] = {
+            "tournaments": len(own), "right": f"{sum(one.right for one in own)} of {len(own)}",
+            "wrong camp named": len(wrong), "no evidence": sum(not one.winner for one in own),
+            "truly better": f"{sum(sign * one.truth > 0 for one in own)} of {len(own)}" if wanted else "",
+            "agents less signals, a year": f"{np.mean([one.growth for one in own]):+.2f}",
+            "over fresh years": f"{np.mean([one.truth for one in own]):+.2f}",
+            "truth in the interval": f"{sum(one.low <= one.truth <= one.high for one in own)} of {len(own)}",
+            "s": f"{np.median([one.seconds for one in own]):.0f}",
+        }
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("who is to win")
