@@ -28,7 +28,7 @@ from envs.outcomes import why_not
 PRESETS = ("small", "full")
 PRETRAIN = {name: {"full": f"{name}.full"} for name in ("deep_lstm", "mamba", "mamba_mhsa")}
 """presets of pretraining, by encoder and size, that stand over those of the size"""
-KEPT = {"cache", "evaluation", "known", "fair_game"}
+KEPT = {"cache", "evaluation", "known", "fair_game", "planted_edge"}
 """folders under --runs that are not one run's"""
 
 

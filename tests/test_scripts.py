@@ -49,7 +49,7 @@ bootstrap: {draws: 100, block: 10}
 """
 SCRIPTS = ("train_agent", "pretrain_encoder", "evaluate", "benchmark", "import_data", "check_data", "audit_leakage",
            "list_features", "list_encoders", "explain", "train_ensemble", "oracle", "replay", "pictures", "diagnose",
-           "known_markets", "fair_game")
+           "known_markets", "fair_game", "planted_edge")
 
 
 @dataclass(frozen=True)
@@ -264,6 +264,7 @@ def test_help_mentions_every_section(script):
                   "check_data": {"PATH", "--store", "--out"}, "list_features": {"--out"}, "list_encoders": {"--out"},
                   "oracle": {"--fees", "--positions"}, "replay": {"--span", "--out"},
                   "pictures": {"--out", "--steps"}, "fair_game": {"--algos", "--games", "--jobs"},
+                  "planted_edge": {"--kinds", "--tournaments", "--algos", "--jobs"},
                   "known_markets": {"--algos", "--markets", "--encoders", "--seed", "--seeds", "--years", "--jobs"},
                   "diagnose": {"PATH", "--out", "--device", "--diagnosis.draws", "--diagnosis.costs"}}[script]
     assert {word for word in wanted if word.replace("_", "-") not in ended.out and word not in ended.out} == set()
@@ -453,6 +454,39 @@ def test_fair_games_are_counted(tmp_path):
                     "--runs", tmp_path, "--data.simulator.bars", 2000, "--agent.steps", 40960)
     assert ended.code == 0, ended.err
     assert "| all_q | 2 | " in " ".join(ended.out.split())
+
+
+@pytest.mark.parametrize(("argv", "said"), [
+    (["--kinds", "everybody"], "unknown kind 'everybody'"), (["--tournaments", 0], "at least 1"),
+    (["--data.simulator.edge", 0.5], "did you mean --kinds?"), (["--market", "btc_hourly"], "leave it out"),
+    (["--seeds", 3], "leave it out"), (["--agent.step", 3], "agent.steps"), (["--algos", "ppoo"], "unknown algo"),
+])
+def test_a_planted_tournament_is_what_it_is_called(argv, said, tmp_path):
+    refused(command("planted_edge", "--folder", tmp_path, *argv), said)
+
+
+def test_planted_tournaments_are_held_and_counted(tmp_path):
+    ended = command("planted_edge", "--kinds", "signals", "nobody", "--tournaments", 1, "--jobs", 1, "--folder",
+                    tmp_path, "--data.simulator.bars", 9_500, "--agent.steps", 1024, "--pretrain.epochs", 1,
+                    "--pretrain.rows_per_epoch", 64, "--bootstrap.draws", 100)
+    assert ended.code == 0, ended.err
+    lines = " ".join(ended.out.split())
+    assert "| signals | 1 | " in lines
+    assert "| nobody | 1 | 1 of 1 | 0 | 1 | " in lines
+
+
+def test_known_winners_are_counted():
+    from agents.arena.config import KNOWN_WINNERS
+    from agents.arena.planted import KINDS, Judgement, counted
+
+    assert tuple(KINDS) == KNOWN_WINNERS
+    found = counted([Judgement("agents", 0, "chosen agents", 2.0, 1.0, 3.0, 1.5, 9.0),
+                     Judgement("agents", 1, "chosen signals", -2.0, -3.0, -1.0, 1.5, 9.0),
+                     Judgement("agents", 2, "", 0.5, -1.0, 2.0, 1.0, 9.0),
+                     Judgement("nobody", 0, "", 0.0, -1.0, 1.0, 0.0, 9.0),
+                     Judgement("nobody", 1, "chosen agents", 2.0, 1.0, 3.0, 0.0, 9.0)])
+    assert found.loc["agents"].tolist() == [3, "1 of 3", 1, 1, "3 of 3", "+0.17", "+1.33", "2 of 3", "9"]
+    assert found.loc["nobody"].tolist() == [2, "1 of 2", 1, 1, "", "+1.00", "+0.00", "1 of 2", "9"]
 
 
 @pytest.mark.parametrize("script", ["known_markets", "fair_game"])

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from encoders.scores import f1, precision, recall
+
 BINS = 10  # of equal mass
 CHANCES = ["down", "flat", "up"]
 
@@ -20,7 +22,9 @@ class Confidence:
     right: float  # share of the calls
     sure: float  # mean chance that was given to what was called
     off: float  # mean distance of the two, bin by bin
-    f1: float  # mean over the three directions of 2 precision recall / (precision + recall)
+    precision: float  # share of the calls of a direction that were right, mean over the directions
+    recall: float  # share of what came in a direction that was called, mean over the directions
+    f1: float  # mean over the directions of 2 precision recall / (precision + recall)
     said: tuple[float, ...]  # mean chance in each bin, the least sure first
     came: tuple[float, ...]  # share of right calls in each
 
@@ -36,19 +40,11 @@ def confidences(forecasts: pd.DataFrame) -> tuple[Confidence, ...]:
         chances, came = own[CHANCES].to_numpy(float), own["came"].to_numpy(int)
         called, chance = chances.argmax(axis=1), chances.max(axis=1)
         right = called == came
+        table = np.bincount(3 * came + called, minlength=9).astype(float)  # class that came by class that was called
         bins = np.array_split(np.argsort(chance, kind="stable"), min(BINS, len(own)))
         said, share = (np.array([values[part].mean() for part in bins]) for values in (chance, right))
         off = np.average(np.abs(share - said), weights=[len(part) for part in bins])
-        found.append(Confidence(str(name), len(own), float(right.mean()), float(chance.mean()), float(off),
-                                f1(called, came), tuple(said.tolist()), tuple(share.tolist())))
+        found.append(Confidence(
+            str(name), len(own), float(right.mean()), float(chance.mean()), float(off), float(precision(table)),
+            float(recall(table)), float(f1(table)), tuple(said.tolist()), tuple(share.tolist())))
     return tuple(found)
-
-
-def f1(called: np.ndarray, came: np.ndarray) -> float:
-    """0 for a direction that neither was called nor came rightly."""
-    each = []
-    for direction in range(len(CHANCES)):
-        hits = float(((called == direction) & (came == direction)).sum())
-        asked = float((called == direction).sum() + (came == direction).sum())
-        each.append(2 * hits / asked if asked else 0.0)
-    return float(np.mean(each))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from agents.arena.confidence import Confidence, confidences
 from agents.arena.meeting import OWN, at_cost
-from agents.arena.report import HOLD, Report, growth_of, lines, team_lines, told
+from agents.arena.report import HOLD, Report, beyond, growth_of, lines, team_lines, told
 from agents.arena.rollout import Track
 from agents.arena.season import CAMPS, Camp, Season, camp, teams_in, whole
 from agents.arena.statistics.luck import bars_needed, best_of, deflated, probable
@@ -22,6 +22,7 @@ from agents.arena.statistics.several import Superior, holm, superior
 from agents.diagnosis.sensitivity import crossing
 from data.bootstrap import BootstrapConfig, interval
 from encoders.explain.estimates import Estimate, means
+from envs.execution import SECONDS_PER_YEAR
 from envs.metrics import returns_of, sharpe
 
 BLOCKS = 16  # that history is cut into for the probability of overfitting
@@ -229,20 +230,53 @@ def intervals(windows: int) -> list[int]:
 def regimes_of(season: Season, contestants: dict[str, list[Track]], config: BootstrapConfig
                ) -> dict[str, dict[str, Estimate]]:
     """Log growth per year of time spent in each kind of market."""
-    kinds = [str(name) for name in season.bars if str(name).startswith("kind:")]
-    known = season.bars.drop_duplicates("time").set_index("time")[kinds].fillna(False)
-    found = {}
+    found: dict[str, dict[str, Estimate]] = {}
     for name, tracks in contestants.items():
-        there = known.reindex(pd.DatetimeIndex(tracks[0].time[:-1]), fill_value=False).to_numpy(float)  # (K, kinds)
-        seen = there.sum(axis=0) >= 2 * config.block
-        grown = np.log1p(fund(tracks))[:, None] * there[:, seen] * tracks[0].bars_per_year
-        names = [kind.removeprefix("kind:") for kind, enough in zip(kinds, seen, strict=True) if enough]
-        found[name] = dict(zip(names, means(grown, config, there[:, seen]), strict=True)) if names else {}
+        kinds = {kind: there for kind, there in kinds_at(season, tracks[0]).items() if there.sum() >= 2 * config.block}
+        if not kinds:
+            found[name] = {}
+            continue
+        there = np.stack([*kinds.values()], axis=1).astype(float)  # (K, kinds)
+        grown = np.log1p(fund(tracks))[:, None] * there * tracks[0].bars_per_year
+        found[name] = dict(zip(kinds, means(grown, config, there), strict=True))
     return found
 
 
 def by_window(season: Season) -> pd.DataFrame:
     """All metrics of every contestant in each window."""
-    return pd.DataFrame([{"window": track.window, "contestant": track.contestant, "seed": track.seed,
-                          "kind": track.kind, "team": track.team, **asdict(track.metrics)}
-                         for window in season.tests for track in window])
+    return pd.DataFrame([{"window": track.window, **told_of(track), **asdict(track.metrics),
+                          **beyond(track, held(window))} for window in season.tests for track in window])
+
+
+def by_kind(season: Season, tracks: Sequence[Track]) -> pd.DataFrame:
+    """All metrics of every contestant on the bars of each kind of market, joined as if nothing lay between them."""
+    kinds = kinds_at(season, tracks[0])
+    return pd.DataFrame([{"market": name, **told_of(track), **asdict(only.metrics), **beyond(only, held(part))}
+                         for name, there in kinds.items() if there.sum() > 1
+                         for part in [[on_bars(track, there) for track in tracks]]
+                         for track, only in zip(tracks, part, strict=True)])
+
+
+def on_bars(track: Track, there: np.ndarray) -> Track:
+    """What was made of some bars, an account that stands still over the others."""
+    worth = np.concatenate([[1.0], np.cumprod(1 + returns_of(track.equity)[there])]) * track.equity[0]
+    seconds = there.sum() / track.bars_per_year * SECONDS_PER_YEAR
+    time = track.time[0] + np.linspace(0, seconds * 1e6, len(worth)).astype("timedelta64[us]")
+    return replace(track, time=time, equity=worth, weights=track.weights[there], turnover=track.turnover[there],
+                   costs=track.costs[there] * worth[:-1] / track.equity[:-1][there])
+
+
+def kinds_at(season: Season, track: Track) -> dict[str, np.ndarray]:
+    """(K,) whether each step of a track over all windows was decided in that kind of market."""
+    names = [str(name) for name in season.bars if str(name).startswith("kind:")]
+    known = season.bars.drop_duplicates("time").set_index("time")[names].fillna(False)
+    there = known.reindex(pd.DatetimeIndex(track.time[:-1]), fill_value=False)
+    return {name.removeprefix("kind:"): there[name].to_numpy(bool) for name in names}
+
+
+def told_of(track: Track) -> dict[str, object]:
+    return {"contestant": track.contestant, "seed": track.seed, "kind": track.kind, "team": track.team}
+
+
+def held(tracks: Sequence[Track]) -> Track:
+    return next(track for track in tracks if track.contestant == HOLD)

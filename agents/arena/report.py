@@ -72,18 +72,22 @@ def told(track: Track, config: BootstrapConfig) -> str:
 
 def lines(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfig) -> pd.DataFrame:
     rows = []
-    hold = next((returns_of(track.equity) for track in tracks if track.contestant == HOLD), None)
+    hold = next((track for track in tracks if track.contestant == HOLD), None)
     for c, track in enumerate(tracks):
-        beyond = {} if hold is None else {
-            "information_ratio": information_ratio(returns_of(track.equity), hold, track.bars_per_year)}
         sharpe_low, sharpe_high = interval(draws.sharpe[:, c], config.level)
         low, high = np.expm1(interval(draws.growth[:, c], config.level))
         rows.append({"contestant": track.contestant, "kind": track.kind, "seed": track.seed, **asdict(track.metrics),
-                     **beyond, "sharpe_low": sharpe_low, "sharpe_high": sharpe_high,
+                     **beyond(track, hold), "sharpe_low": sharpe_low, "sharpe_high": sharpe_high,
                      "total_return_low": low, "total_return_high": high})
     # equal returns (everybody in cash) stand in order of name, so that a table is the same each time
     table = pd.DataFrame(rows).sort_values(["total_return", "contestant"], ascending=[False, True])
     return table.set_index("contestant")
+
+
+def beyond(track: Track, hold: Track | None) -> dict[str, float]:
+    """What is measured against buying and holding, where that has taken part."""
+    return {} if hold is None else {"information_ratio": information_ratio(
+        returns_of(track.equity), returns_of(hold.equity), track.bars_per_year)}
 
 
 def teams_of(tracks: Sequence[Track]) -> dict[str, list[int]]:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.arena.findings import Duel, Findings, by_window, find
+from agents.arena.findings import Duel, Findings, by_kind, by_window, find
 from agents.arena.meeting import NOISE, OWN, at_cost
 from agents.arena.page import Section, write_report
 from agents.arena.pictures import pictures
 from agents.arena.report import BESIDE, HOLD, readable
-from agents.arena.season import CAMPS, Season, growth_per_year
+from agents.arena.season import CAMPS, Season, growth_per_year, whole
 from agents.arena.statistics.runs import iqm
 from agents.arena.verdict import Verdict, at_most, signed, verdict
 from configs.run import plain, write_json
@@ -29,6 +29,7 @@ def report(folder: Path, bootstrap: BootstrapConfig) -> str:
     found = find(Season.load(folder), bootstrap)
     drawn = pictures(found)
     by_window(found.season).to_csv(folder / "windows.csv", index=False)
+    by_kind(found.season, whole(found.season)).to_csv(folder / "kinds.csv", index=False)
     found.report.save(folder)
     judged = verdict(found)
     write_json(folder / FACTS, finite(plain(facts(found, judged))))
@@ -222,7 +223,7 @@ def kinds(found: Findings, drawn: Sequence[str]) -> Section | None:
     return Section("By kind of market", (
         "Log growth per year of time spent in it: up, down or neither by the 720 bars before a decision, and thirds of "
         "the volatility of the 168 before it among each window's own bars. Kinds that came up for less than two blocks "
-        "of the bootstrap are left out.",
+        "of the bootstrap are left out. `kinds.csv` has every measure of every contestant by kind.",
     ), (("", pd.DataFrame(rows).set_index("")),), (("regimes", "Growth by kind of market"),))
 
 
@@ -230,10 +231,12 @@ def sure(found: Findings) -> Section | None:
     if not found.confidences:
         return None
     rows = [{"": one.name, "calls": f"{one.calls:,}", "right": f"{one.right:.1%}", "sure": f"{one.sure:.1%}",
-             "calibration error": f"{one.off:.1%}", "F1": f"{one.f1:.3f}"} for one in found.confidences]
+             "calibration error": f"{one.off:.1%}", "precision": f"{one.precision:.1%}", "recall": f"{one.recall:.1%}",
+             "F1": f"{one.f1:.1%}"} for one in found.confidences]
     return Section("How sure the forecasters were", (
         "Of the direction that each called (down, flat or up) on every test row whose label is known: how often it was "
-        "right, and how sure it was of that. The calibration error is their mean distance in ten bins of equal size.",
+        "right, and how sure it was of that. The calibration error is their mean distance in ten bins of equal size. "
+        "Precision, recall and F1 are means over the directions.",
     ), (("", pd.DataFrame(rows).set_index("")),), (("confidence", "Share of right calls by how sure they were"),))
 
 

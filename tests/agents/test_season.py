@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_score, recall_score
 
 from agents.arena.confidence import confidences
-from agents.arena.findings import HOLD, Findings, find
+from agents.arena.findings import Findings, by_kind, find
 from agents.arena.meeting import OWN, at_cost
+from agents.arena.report import HOLD
 from agents.arena.rollout import Track
 from agents.arena.season import Season, camp, chained, whole
 from agents.arena.statistics.luck import best_of, deflated
@@ -169,8 +170,32 @@ def test_confidence_is_held_against_what_came():
     assert np.diff(first.said).min() > 0
     assert (second.sure, second.off) == (1.0, pytest.approx(1 - second.right))
     came = honest["came"].to_numpy()
-    assert first.f1 == pytest.approx(f1_score(came, np.full(len(came), 2), labels=[0, 1, 2], average="macro",
-                                              zero_division=0.0))
+    called = np.full(len(came), 2)
+    for score, mine in ((precision_score, first.precision), (recall_score, first.recall), (f1_score, first.f1)):
+        assert mine == pytest.approx(score(came, called, labels=[0, 2], average="macro", zero_division=0.0))
+
+
+def test_measures_by_kind_of_market_are_those_of_its_bars(planted):
+    table = by_kind(planted.season, planted.tracks).set_index(["market", "contestant"])
+    bull = np.arange(WINDOWS * BARS) % 200 < 100
+    assert {*table.index.get_level_values("market")} == {"bull", "bear"}
+    for track in planted.tracks:
+        returns, found = returns_of(track.equity)[bull], table.loc["bull", track.contestant]
+        assert found["sharpe"] == pytest.approx(float(sharpe(returns, HOURS)))
+        assert found["total_return"] == pytest.approx(np.prod(1 + returns) - 1)
+        assert found["annual_return"] == pytest.approx(np.prod(1 + returns) ** (HOURS / bull.sum()) - 1)
+        assert found["exposure"] == pytest.approx(np.abs(track.weights[bull]).sum(axis=1).mean())
+    assert table.loc[("bull", HOLD), "information_ratio"] == 0.0
+
+
+def test_the_information_ratio_is_the_sharpe_ratio_of_the_difference(planted):
+    excess_sharpe = pytest.importorskip("empyrical").excess_sharpe
+    hold = next(track for track in planted.tracks if track.contestant == HOLD)
+    table = planted.report.table
+    for track in planted.tracks:
+        ours, theirs = (pd.Series(returns_of(one.equity)) for one in (track, hold))
+        expected = excess_sharpe(ours, theirs) * np.sqrt(HOURS) if track is not hold else 0.0
+        assert table.loc[track.contestant, "information_ratio"] == pytest.approx(expected, rel=1e-10)
 
 
 def test_holm_counts_everybody_who_meets_an_opponent(planted):
