@@ -45,9 +45,9 @@ class Window:
         return next(iter(self.kinds.values()))
 
     def agents(self, seeds: Iterable[int]) -> dict[tuple[str, str, int], ExperimentConfig]:
-        """Each with a folder of its own. How many seeds there are is in none of them: more of them leave the others
-        as they are."""
-        return {(*kind, seed): replace(one, name=f"{one.name}/seed{seed}")
+        """Each with a folder of its own. Who else takes part is in none of them: more seeds, or encoders, leave the
+        others as they are."""
+        return {(*kind, seed): replace(alone(one), name=f"{one.name}/seed{seed}")
                 for seed in seeds for kind, one in self.kinds.items()}
 
     @cached_property
@@ -164,6 +164,11 @@ def audit(cell: Cell) -> Audited:
     lines = found.lines()
     return Audited(len(lines), len(found.outputs), found.columns, found.cuts, found.kinds,
                    f"{config.algo} + {config.encoder}", lines[0] if lines else "", time.perf_counter() - started)
+
+
+def alone(config: ExperimentConfig) -> ExperimentConfig:
+    """Without the ensemble, unless the agent sees through it."""
+    return config if config.agent.extractor.ensemble else replace(config, ensemble=replace(config.ensemble, members=()))
 
 
 def named_in(settings: Mapping[str, Any], prefix: str = "") -> list[str]:

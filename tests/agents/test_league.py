@@ -218,6 +218,16 @@ def test_what_the_meeting_is_made_of_makes_it_another(words, monkeypatch):
     assert [*paths_of(meet, meetings(config, again), Path()).values()] == marks
 
 
+def test_more_seeds_and_encoders_leave_what_is_trained_as_it_is(words):
+    def marks(*more: str) -> set[Path]:
+        config, settings, passed_on = asked([*words, *more])
+        return {*paths_of(learn, training(config, plan(config, settings, passed_on)), Path()).values()}
+
+    assert marks() < marks("--seeds", "3")
+    assert marks() < marks("--encoders", "none", "lstm", "gru")
+    assert not marks() & marks("--agent.lr", "0.5")
+
+
 @pytest.mark.parametrize("inside", [{"seed": 3}, {"data": {"borders": [1, 2]}}, {"algo": "ppo"}, {"runs": "x"}])
 def test_what_a_tournament_sets_itself_has_no_place_in_its_experiment(words, inside):
     config, settings, passed_on = asked(words)
@@ -261,7 +271,7 @@ def test_rules_change_one_thing_at_a_time():
     (["--costs", "0", "6000"], "sensible, found 6000"), (["--delays", "0"], "at least 1"),
     (["--on", "mars"], "here, ray"), (["--noise", "0"], "deviations above 0"),
     (["--seeds", "0"], "--seeds must be at least 1, found 0"), (["--algos"], "names nobody"),
-    (["--seedz", "3"], "did you mean 'seeds'"), (["--wlak.train", "3"], "unknown setting"),
+    (["--seedz", "3"], "did you mean 'seed"), (["--wlak.train", "3"], "unknown setting"),
     (["--data.span", "0", "900"], "--walk.train"), (["--walk.train", "9000"], "too few rows to walk"),
     (["--walk.step", "90"], "twice"), (["--agent.step", "3"], "did you mean 'agent.steps'"),
     (["--name", "cache"], "take another"), (["--name", "/x"], "take another"),
