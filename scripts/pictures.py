@@ -1,12 +1,11 @@
-"""Draw the README's pictures: what an episode looks like, and, where Chromium is installed, its replay.
+"""Draw the README's pictures: what an episode looks like, and, where Chromium is installed, its replay and a report.
 
     python scripts/pictures.py                 # docs/pictures/*.png
+    python scripts/pictures.py --report runs/btc_hourly/report.html
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from configs.loader import parse
 if TYPE_CHECKING:
     from envs.recording import Recording
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SIZES = {"replay": (1280, 800), "replay_phone": (500, 900)}  # headless Chromium makes no window narrower than 500
+REPLAY = {"replay": (1280, 800), "replay_phone": (500, 900)}
+REPORT = {"arena": (1280, 1500), "arena_phone": (500, 900)}
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,14 @@ class PicturesConfig:
     """folder of the pictures"""
     steps: int = 600
     """steps of the episodes shown"""
+    report: Path | None = None
+    """a tournament's report.html, to be pictured as well"""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise UserError(f"steps must be at least 1, found {self.steps}")
+        if self.report is not None and not self.report.is_file():
+            raise UserError(f"there is no page {self.report}: scripts/evaluate.py --config writes one")
 
 
 def episode(portfolio: bool, steps: int) -> Recording:
@@ -64,14 +67,6 @@ def episode(portfolio: bool, steps: int) -> Recording:
     return recorder.recording()
 
 
-def screenshot(browser: str, page: Path, out: Path, size: tuple[int, int]) -> None:
-    with tempfile.TemporaryDirectory() as profile:
-        subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={profile}",
-             f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=2000", f"--screenshot={out.resolve()}",
-             page.resolve().as_uri()], check=True, capture_output=True, timeout=120)
-
-
 def main() -> None:
     config = parse(PicturesConfig, sys.argv[1:])
 
@@ -79,19 +74,22 @@ def main() -> None:
 
     from envs.render import picture
     from envs.replay import write_replay
+    from envs.screenshot import BROWSERS, browser, screenshot
 
     config.out.mkdir(parents=True, exist_ok=True)
     one, several = episode(False, config.steps), episode(True, config.steps)
     imsave(config.out / "episode.png", picture(one))
     imsave(config.out / "portfolio.png", picture(several))
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser:
+    found = browser()
+    if found:
         with tempfile.TemporaryDirectory() as folder:
             write_replay(one, Path(folder) / "replay.html", "Momentum with stops, simulated market")
-            for name, size in SIZES.items():
-                screenshot(browser, Path(folder) / "replay.html", config.out / f"{name}.png", size)
+            pages = {Path(folder) / "replay.html": REPLAY, **({config.report: REPORT} if config.report else {})}
+            for page, sizes in pages.items():
+                for name, size in sizes.items():
+                    screenshot(found, page, config.out / f"{name}.png", size)
     print(f"{config.out}: {', '.join(sorted(path.name for path in config.out.glob('*.png')))}"
-          + ("" if browser else f"; no page was drawn, none of {', '.join(BROWSERS)} is installed"))
+          + ("" if found else f"; no page was drawn, none of {', '.join(BROWSERS)} is installed"))
 
 
 if __name__ == "__main__":

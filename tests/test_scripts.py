@@ -263,7 +263,7 @@ def test_help_mentions_every_section(script):
                   "import_data": {"PATH", "--store", "--kind", "--asset", "--on-bad", "--date-format"},
                   "check_data": {"PATH", "--store", "--out"}, "list_features": {"--out"}, "list_encoders": {"--out"},
                   "oracle": {"--fees", "--positions"}, "replay": {"--span", "--out"},
-                  "pictures": {"--out", "--steps"}, "fair_game": {"--algos", "--games", "--jobs"},
+                  "pictures": {"--out", "--steps", "--report"}, "fair_game": {"--algos", "--games", "--jobs"},
                   "planted_edge": {"--kinds", "--tournaments", "--algos", "--jobs"},
                   "known_markets": {"--algos", "--markets", "--encoders", "--seed", "--seeds", "--years", "--jobs"},
                   "diagnose": {"PATH", "--out", "--device", "--diagnosis.draws", "--diagnosis.costs"}}[script]
