@@ -40,13 +40,17 @@ def experiment_of(setting: Mapping[str, Any], instead: Mapping[str, str], passed
     Those in `instead` are what a cell is named for, and refused; each with the flag that may have been meant. The
     device is picked here, unless other machines than this are to `pick` their own.
     """
+    check_not_in(instead, passed_on)
+    config = load_experiment((*flags({**setting, "progress": False}), *passed_on))
+    return replace(config, device=pick_device(config.device)) if pick else config
+
+
+def check_not_in(instead: Mapping[str, str], passed_on: Sequence[str]) -> None:
     for word in passed_on:
         name = word.removeprefix("--").split("=")[0].replace("-", "_")
         if word.startswith("--") and name in instead:
             hint = f"did you mean {instead[name]}?" if instead[name] else "leave it out"
             raise UserError(f"--{name} would make every run another than it is called: {hint}")
-    config = load_experiment((*flags({**setting, "progress": False}), *passed_on))
-    return replace(config, device=pick_device(config.device)) if pick else config
 
 
 def side_by_side(work: Callable[[Given], Found], cells: Mapping[str, Given], folder: Path, jobs: int,

@@ -45,7 +45,11 @@ class RayPool:
             raise UserError("no Ray cluster was found: start one with `ray start --head` (and `ray start --address` on "
                             "the other nodes), or leave --on out") from None
         self._ray: Any = ray
-        there = ray.cluster_resources().get("GPU", 0) > 0
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if (most := max((node.get("CPU", 0) for node in nodes), default=0)) < self.needs.threads:
+            raise UserError(f"a cell takes {self.needs.threads} CPUs (--agent.threads), and no node of the Ray cluster "
+                            f"has more than {most:g}")
+        there = any(node.get("GPU", 0) for node in nodes)
         alone = self.needs.device == "cuda" or (self.needs.device == "auto" and there)
         if alone and not there:
             raise UserError("no node of the Ray cluster has a GPU, and --device cuda asks for one: leave --device out")
@@ -61,16 +65,19 @@ class RayPool:
                ) -> Future[Answer]:
         asked, answered = self._do.remote(Path.cwd(), work, *given, **named).future(), Future[Answer]()
 
+        errors = self._ray.exceptions
+        died = (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError)
+
         def answer(found: Future[Answer]) -> None:
             error: Any = found.exception()
             if error is None:
                 answered.set_result(found.result())
-            elif (cause := getattr(error, "cause", None)) is not None:  # what the cell itself raised
-                answered.set_exception(cause)
-            else:
+            elif isinstance(error, died):
                 answered.set_exception(UserError(
                     f"its worker or its node died {RETRIES + 1} times over ({type(error).__name__}; out of memory?); "
                     "the same command goes on from what is done"))
+            else:  # what the cell itself raised, out of Ray's own wrapping
+                answered.set_exception(getattr(error, "cause", None) or error)
 
         asked.add_done_callback(answer)
         return answered

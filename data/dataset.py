@@ -185,7 +185,8 @@ def scaled(table: Table, raw: RawData, config: DataConfig, train: Sequence[slice
         values = np.where(unseen, np.nan, table.values)
         scaler = fit_scaler(replace(table, values=values), rows, config)
     else:
-        unseen, values = np.zeros(len(table.columns), bool), table.values
+        unseen = table.masked & np.isin(table.columns, scaler.unseen)  # what nobody was taught stays missing
+        values = np.where(unseen, np.nan, table.values)
         if scaler.columns != table.columns:
             raise UserError(f"the scaler knows {', '.join(scaler.columns[:3])}, ... and here is "
                             f"{', '.join(table.columns[:3])}, ...: use the data settings that it was made with")

@@ -18,6 +18,7 @@ from data.segments import unbroken
 from data.sources.base import RawData, values_of
 
 Missing = Literal["break", "mask", "age"]
+FLAG = "_missing"  # how a column is called that says where a kind is missing
 FLAGGED, AGED = "flag of ", "age of "  # what a column speaks of that says where a kind is missing, or how old it is
 
 
@@ -106,8 +107,8 @@ def put_together(lots: Sequence[Lot], features: Sequence[Feature], kinds: Mappin
         ages = [lot.age for lot in own if lot.age is not None]
         if missing == "mask":
             gone = pd.concat([lot.values for lot in own], axis=1).isna().any(axis=1)
-            said[f"{kind}_missing"] = gone.astype(float)
-            told[f"{kind}_missing"] = f"{FLAGGED}{kind}"
+            said[f"{kind}{FLAG}"] = gone.astype(float)
+            told[f"{kind}{FLAG}"] = f"{FLAGGED}{kind}"
         elif missing == "age" and ages:
             said[f"{kind}_age"] = pd.concat(ages, axis=1).max(axis=1)
             told[f"{kind}_age"] = f"{AGED}{kind}"

@@ -34,6 +34,7 @@ class Scaler:
     scale: np.ndarray  # (F,) float64
     clip: float
     rolling: int = 0  # trailing rows; 0: the training rows' statistics hold throughout
+    unseen: tuple[str, ...] = ()  # columns without a value on the training rows: whoever was taught there knows none
 
     @classmethod
     def fit(cls, values: np.ndarray, columns: tuple[str, ...], rows: np.ndarray, clip: float = 8.0, rolling: int = 0
@@ -44,7 +45,8 @@ class Scaler:
             raise UserError("no training rows to fit the scaler on; give more data or a shorter warm-up")
         center, scale = middle_and_spread(seen)
         known = np.isfinite(center)  # a column may be missing on all training rows, where a mask says so
-        return cls(columns, np.where(known, center, 0.0), np.where(known & (scale > 1e-12), scale, 1.0), clip, rolling)
+        return cls(columns, np.where(known, center, 0.0), np.where(known & (scale > 1e-12), scale, 1.0), clip, rolling,
+                   tuple(name for name, there in zip(columns, known, strict=True) if not there))
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         """(T, N, F) scaled float32; NaN stays NaN, and where trailing rows are too few there is no value."""
@@ -54,13 +56,13 @@ class Scaler:
     def plain(self) -> dict[str, Any]:
         """What JSON can hold."""
         return {"columns": self.columns, "center": self.center.tolist(), "scale": self.scale.tolist(),
-                "clip": self.clip, "rolling": self.rolling}
+                "clip": self.clip, "rolling": self.rolling, "unseen": self.unseen}
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Scaler:
         """The scaler that `plain` described; a description that cannot be one is a ValueError."""
         scaler = cls(tuple(stored["columns"]), np.array(stored["center"], float), np.array(stored["scale"], float),
-                     float(stored["clip"]), int(stored["rolling"]))
+                     float(stored["clip"]), int(stored["rolling"]), tuple(stored.get("unseen", ())))
         shape = (len(scaler.columns),)
         if scaler.center.shape != shape or scaler.scale.shape != shape:
             raise ValueError(f"a scaler of {shape[0]} columns holds {scaler.center.shape} and {scaler.scale.shape} "
@@ -70,8 +72,9 @@ class Scaler:
         return scaler
 
     def same_as(self, other: Scaler) -> bool:
-        return (self.columns == other.columns and self.clip == other.clip and self.rolling == other.rolling
-                and np.array_equal(self.center, other.center) and np.array_equal(self.scale, other.scale))
+        return (self.columns == other.columns and self.unseen == other.unseen and self.clip == other.clip
+                and self.rolling == other.rolling and np.array_equal(self.center, other.center)
+                and np.array_equal(self.scale, other.scale))
 
     def trailing(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(T, 1, F) centres and scales of the rows before; NaN until a quarter of `rolling` rows has been seen."""

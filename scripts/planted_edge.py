@@ -3,8 +3,8 @@
     python scripts/planted_edge.py
     python scripts/planted_edge.py --kinds nobody --tournaments 5
 
-Each line is of tournaments of tiny contestants on markets of their own. `over fresh years`: the same contestants on a
-year of the same market that no tournament has seen, which is where the truth is from.
+Each line is of tournaments of tiny contestants on markets of their own. `over fresh years`: who was chosen, on years of
+the same market that no tournament has seen, which is where the truth is from.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from configs.registry import check_name
 @dataclass(frozen=True)
 class PlantedEdge:
     """Hold tiny tournaments whose outcome is known; further flags are those of train_agent.py, such as
-    --agent.steps."""
+    --agent.lr, but for what makes a kind what it is."""
 
     kinds: tuple[str, ...] = KNOWN_WINNERS
     """who is to win: agents, signals, nobody (a fair game), nobody_free (one in which all trade, and orders cost

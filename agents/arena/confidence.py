@@ -22,9 +22,9 @@ class Confidence:
     right: float  # share of the calls
     sure: float  # mean chance that was given to what was called
     off: float  # mean distance of the two, bin by bin
-    precision: float  # share of the calls of a direction that were right, mean over the directions
-    recall: float  # share of what came in a direction that was called, mean over the directions
-    f1: float  # mean over the directions of 2 precision recall / (precision + recall)
+    precision: float  # share of the calls of a direction that were right, mean over those that came or were called
+    recall: float  # share of what came in a direction that was called, mean over those that came or were called
+    f1: float  # mean over the same of 2 precision recall / (precision + recall)
     said: tuple[float, ...]  # mean chance in each bin, the least sure first
     came: tuple[float, ...]  # share of right calls in each
 

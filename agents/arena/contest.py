@@ -15,6 +15,7 @@ from typing import Any
 
 from agents.arena.config import TournamentConfig
 from agents.arena.meeting import Meeting, rules_of
+from agents.arena.tournament import best_possible
 from agents.arena.windows import windows
 from agents.audit import audit_experiment
 from agents.cells import experiment_of, paths_of
@@ -77,11 +78,10 @@ class Audited:
     seconds: float
 
 
-def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Sequence[str],
-         instead: Mapping[str, str] = INSTEAD) -> list[Window]:
+def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Sequence[str]) -> list[Window]:
     """The windows, with the settings of each agent in each; what is wrong is said before any work.
 
-    `settings` are those of a file, `passed_on` the flags over them but for those in `instead`.
+    `settings` are those of a file, `passed_on` the flags over them.
     """
     if any(word.split(".")[0] == "--net" for word in passed_on) or "net" in settings:
         raise UserError("net. is about one encoder, and a tournament has several, each by its own preset: leave it out")
@@ -94,11 +94,11 @@ def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Seque
         raise UserError("a tournament joins its windows, so that no bar may be tested twice or left out: leave "
                         f"--walk.step out, or give it the {config.walk.test} bars of --walk.test")
     kinds = {(algo, encoder): experiment_of({**settings, "algo": algo, "encoder": encoder, "seed": config.seed},
-                                            instead, passed_on, pick=False) for algo, encoder in config.agents}
+                                            INSTEAD, passed_on, pick=config.on == "here")
+             for algo, encoder in config.agents}
     first = next(iter(kinds.values()))
-    if config.on == "here":
-        pick_device(first.device)  # which refuses what is not there; each cell picks where it is done
     rules_of(first.env, config.costs, config.delays)
+    best_possible(first.data, first.env)
     trees = tuple(member for member in first.ensemble.members if member not in ENCODERS)
     members = tuple(name for name in config.encoders if name != "none") + trees
     ensemble = replace(first.ensemble, members=members)
@@ -115,7 +115,7 @@ def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Seque
 def pretraining(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Cell]:
     """Each encoder of each window."""
     algo = config.algos[0]
-    return {f"window{window.number}-{encoder}": Cell(window.kinds[algo, encoder], window.market)
+    return {f"window{window.number}-{encoder}": Cell(alone(window.kinds[algo, encoder]), window.market)
             for window in plan for encoder in config.encoders if encoder != "none"}
 
 
@@ -133,14 +133,15 @@ def meetings(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Meet
         window.number, window.first, window.market,
         tuple(one.folder / "bundle" for one in window.agents(config.agent_seeds).values()),
         tuple(path.name for path in paths_of(learn, training(config, [window]), Path()).values()),
-        config.costs, config.delays, config.noise, end, window.folder) for window in plan}
+        config.costs, config.delays, config.noise, end, plan[-1].market, window.folder)
+        for window in plan}
 
 
 def auditing(plan: Sequence[Window]) -> dict[str, Cell]:
     """An agent that sees through an encoder, if there is one: more can leak there."""
     first = plan[0]
-    return {"audit": Cell(next((one for (_, encoder), one in first.kinds.items() if encoder != "none"), first.first),
-                          first.market)}
+    seeing = next((one for (_, encoder), one in first.kinds.items() if encoder != "none"), first.first)
+    return {"audit": Cell(alone(seeing), first.market)}
 
 
 def pretrain(cell: Cell) -> Ended:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from agents.arena.confidence import Confidence, confidences
 from agents.arena.meeting import OWN, at_cost
-from agents.arena.report import HOLD, Report, beyond, growth_of, lines, team_lines, told
+from agents.arena.report import HOLD, ORACLE, Report, beyond, growth_of, lines, team_lines, told
 from agents.arena.rollout import Track
 from agents.arena.season import CAMPS, Camp, Season, camp, teams_in, whole
 from agents.arena.statistics.luck import bars_needed, best_of, deflated, probable
@@ -67,7 +67,7 @@ class Curve:
 
     name: str
     growth: dict[str, float]  # log growth per year by rule
-    old: dict[int, float]  # taught only every so many windows
+    old: dict[int, float]  # taught only every so many windows; empty for those that nobody teaches
     least: float  # of its seeds
     most: float
     break_even: float | None  # basis points in all; None: at no two costs did everybody meet
@@ -105,7 +105,7 @@ def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
     duels = [duel for theirs in opponents
              for duel in against(theirs, [name for name in teams if name != theirs], tracks, groups, grown,
                                  draws, bootstrap)]
-    competing = np.stack([returns_of(track.equity) for track in everyone if track.kind != "oracle"])
+    competing = np.stack([returns_of(track.equity) for track in everyone if track.kind != ORACLE])
     return Findings(
         season, tracks, camps, Report(lines(tracks, draws, bootstrap), team_lines(tracks, draws, bootstrap),
                                       about(season, tracks, bootstrap)), tuple(duels),
@@ -145,16 +145,17 @@ def against(theirs: str, ours: Sequence[str], tracks: Sequence[Track], groups: d
     found = []
     for name in ours:
         mine = groups[name]
-        drawn = (over_seeds(draws, mine, config.level, config.seed).growth
-                 - over_seeds(draws, groups[theirs], config.level, config.seed + 1).growth) / years
+        one, other = over_seeds(draws, mine, config.seed), over_seeds(draws, groups[theirs], config.seed + 1)
+        drawn = (one.growth - other.growth) / years
+        error = float((one.steady - other.steady).std()) / years
         growth = (iqm(growths[mine]) - iqm(growths[groups[theirs]])) / years
         drawn[np.abs(drawn) < SAME] = 0.0
         low, high = interval(drawn, config.level)
         p = min(2 * (min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1) / (config.draws + 1), 1.0)
-        found.append((name, growth, low, high, p, years_needed(growth, float(drawn.std()), years, config.level)))
-    held = holm(np.array([one[4] for one in found]))
-    return [Duel(name, theirs, growth, low, high, p, float(both), improvement(grown[name], grown[theirs]), needed)
-            for (name, growth, low, high, p, needed), both in zip(found, held, strict=True)]
+        found.append((name, growth, low, high, p, years_needed(growth, error, years, config.level)))
+    at_once = holm(np.array([p for *_, p, _ in found]))
+    return [Duel(name, theirs, growth, low, high, p, float(held), improvement(grown[name], grown[theirs]), needed)
+            for (name, growth, low, high, p, needed), held in zip(found, at_once, strict=True)]
 
 
 def grown_in_windows(season: Season, camps: Sequence[Camp]) -> dict[str, np.ndarray]:
@@ -207,9 +208,10 @@ def curves_of(season: Season, camps: Sequence[Camp]) -> tuple[Curve, ...]:
 
     curves = []
     chosen = {one.name: [pick.name for pick in one.picks] for one in camps}
+    taught = {*chosen, *table.loc[table["kind"].isin([*CAMPS]), "name"]}
     for name, names in {**chosen, **{name: [name] * windows for name in dict.fromkeys(table["name"])}}.items():
         growth = {rule: iqm(sums(names, rule)) / years for rule in rules}
-        old = {every: iqm(sums(names, OWN, every)) / years for every in intervals(windows)}
+        old = {every: iqm(sums(names, OWN, every)) / years for every in intervals(windows)} if name in taught else {}
         seeds = sums(names, OWN) / years
         at, beyond = crossing(np.array(costs), np.array([[growth[at_cost(bps)] for bps in costs]])) if costs else (
             [None], [False])
@@ -245,16 +247,18 @@ def regimes_of(season: Season, contestants: dict[str, list[Track]], config: Boot
 def by_window(season: Season) -> pd.DataFrame:
     """All metrics of every contestant in each window."""
     return pd.DataFrame([{"window": track.window, **told_of(track), **asdict(track.metrics),
-                          **beyond(track, held(window))} for window in season.tests for track in window])
+                          **beyond(track, holding(window))} for window in season.tests for track in window])
 
 
 def by_kind(season: Season, tracks: Sequence[Track]) -> pd.DataFrame:
     """All metrics of every contestant on the bars of each kind of market, joined as if nothing lay between them."""
     kinds = kinds_at(season, tracks[0])
-    return pd.DataFrame([{"market": name, **told_of(track), **asdict(only.metrics), **beyond(only, held(part))}
-                         for name, there in kinds.items() if there.sum() > 1
-                         for part in [[on_bars(track, there) for track in tracks]]
-                         for track, only in zip(tracks, part, strict=True)])
+    rows = []
+    for name, there in kinds.items():
+        parts = [on_bars(track, there) for track in tracks] if there.sum() > 1 else []
+        rows += [{"market": name, **told_of(part), **asdict(part.metrics), **beyond(part, holding(parts))}
+                 for part in parts]
+    return pd.DataFrame(rows)
 
 
 def on_bars(track: Track, there: np.ndarray) -> Track:
@@ -278,5 +282,5 @@ def told_of(track: Track) -> dict[str, object]:
     return {"contestant": track.contestant, "seed": track.seed, "kind": track.kind, "team": track.team}
 
 
-def held(tracks: Sequence[Track]) -> Track:
+def holding(tracks: Sequence[Track]) -> Track:
     return next(track for track in tracks if track.contestant == HOLD)

@@ -66,7 +66,8 @@ def told_again(folder: Path) -> str:
         raise UserError(f"the tournament in {folder} was stopped before its end: give its command again, it goes on "
                         "from what is done")
     said = report(folder, parse(BootstrapConfig, [], record["bootstrap"]))
-    return f"{said}\n\nin {folder}: report.html, report.md, findings.json, table, windows.csv, tracks of every window"
+    return (f"{said}\n\nin {folder}: report.html, report.md, findings.json, table, windows.csv, kinds.csv, tracks of "
+            "every window")
 
 
 def is_tournament(folder: Path) -> bool:

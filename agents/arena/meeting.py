@@ -45,6 +45,7 @@ class Meeting:
     delays: tuple[int, ...]
     noise: tuple[float, ...]
     until: int  # first row that no window of the tournament tests
+    later: str  # fingerprint of the market up to there
     folder: Path
 
 

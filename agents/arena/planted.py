@@ -1,7 +1,7 @@
 """Tournaments whose outcome is known: does the arena name the camp that knows more, and nobody where nobody does?
 
 The market is the simulated one. One camp is taught and the other is not, or tomorrow cannot be known at all. Who truly
-is better is then measured again: the same contestants trade years of the same market that no tournament has seen.
+is better is then measured again: who was chosen trades years of the same market that no tournament has seen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from agents.arena.config import TournamentConfig
-from agents.arena.contest import INSTEAD, Window, learn, meetings, plan, training
+from agents.arena.contest import Window, learn, meetings, plan, training
 from agents.arena.findings import find
 from agents.arena.meeting import meet
 from agents.arena.rollout import compete
@@ -25,15 +25,17 @@ from agents.arena.statistics.runs import iqm
 from agents.arena.tournament import elsewhere, everyone, said_by
 from agents.arena.verdict import verdict
 from agents.bundle import Bundle
+from agents.cells import check_not_in
 from agents.device import pick_device
 from agents.supervised import ensemble_of
+from configs.loader import flags
 from configs.run import plain
 from data.dataset import like, load_dataset, load_raw
 from data.folds import WalkConfig
 from envs.execution import CostConfig
 
 HOURS = 8760
-FRESH = 1_000  # added to a market's seed for the years that it is judged on
+FRESH, YEARS = 1_000, 4  # added to a market's seed for the years that it is judged on, and how many they are
 TINY: dict[str, Any] = {
     "data": {"groups": ["returns", "onchain_hourly"], "window": 8, "labels": {"horizon": 8},
              "simulator": {"bars": 12_000, "edge": 0.2}},
@@ -51,8 +53,9 @@ KINDS: dict[str, tuple[dict[str, Any], ...]] = {  # who is to win, and how the m
     "nobody_free": (FAIR, FREE),
 }
 CAMP = {"agents": "chosen agents", "signals": "chosen signals"}
-OWN = {**INSTEAD, "encoder": "", "encoders": "", "seeds": "", "seed": "--tournaments", "market": "", "data.source": "",
-       "data.simulator.seed": "--tournaments", "data.simulator.edge": "--kinds"}
+REFUSED = {"algo": "--algos", "encoder": "", "encoders": "", "seeds": "", "seed": "--tournaments", "market": "",
+           "config": "", "data.source": "", "data.path": "", "data.simulator.seed": "--tournaments",
+           "data.simulator.edge": "--kinds"}
 
 
 @dataclass(frozen=True)
@@ -71,15 +74,11 @@ class Planted:
             Path(f"{self.kind}.yaml"), self.algos, ("none", "lstm"), seeds=2, costs=(), delays=(), noise=(), jobs=1,
             walk=WalkConfig(train=5_000, valid=2_000, test=2_000), runs=self.folder, name=f"market{self.seed}")
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        found = merged(TINY, {"data": {"simulator": {"seed": self.seed}}})
-        for part in KINDS[self.kind]:
-            found = merged(found, part)
-        return found
-
     def windows(self) -> list[Window]:
-        return plan(self.config, self.settings, self.passed_on, OWN)
+        """What makes a kind what it is stands over the flags that are passed on."""
+        check_not_in(REFUSED, self.passed_on)
+        own = [word for part in KINDS[self.kind] for word in flags(part)]
+        return plan(self.config, merged(TINY, {"data": {"simulator": {"seed": self.seed}}}), [*self.passed_on, *own])
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Judgement:
     growth: float  # log growth per year of the agents, less that of the signals, as the arena found it
     low: float
     high: float
-    truth: float  # the same over the fresh years
+    truth: float  # the same over the fresh years, whose own luck is in it
     seconds: float
 
     @property
@@ -134,18 +133,20 @@ def held(given: Planted) -> Judgement:
 
 def growth_afterwards(windows: Sequence[Window], season: Season, camps: Sequence[Camp], config: TournamentConfig
                       ) -> list[float]:
-    """Log growth per year of each camp's choices over a year of the market that nobody has seen, mean over windows."""
+    """Log growth per year of each camp's choices over years of the market that nobody has seen, mean over windows."""
     grown: list[list[float]] = [[] for _ in camps]
     for place, window in enumerate(windows):
         one = replace(window.first, device=pick_device(window.first.device))
         dataset = load_dataset(one.data, one.cache / "features")
         ensemble, forecasts = ensemble_of(one, dataset, one.device)
         bundles = [Bundle.load(agent.folder / "bundle") for agent in window.agents(config.agent_seeds).values()]
-        width = one.data.window
-        contestants = everyone(bundles, said_by(forecasts, ensemble, dataset.market), dataset, one.env, width,
-                               one.device, one.cache, sized=True)
+        width, picks = one.data.window, {camp.picks[place].name for camp in camps}
+        everybody = everyone(bundles, said_by(forecasts, ensemble, dataset.market), dataset, one.env, width,
+                             one.device, one.cache, sized=True)
+        contestants = {name: who for name, who in everybody.items() if (who.team or name) in picks}
+        bundles = [bundle for name, bundle in zip(everybody, bundles, strict=False) if name in contestants]
         fresh = replace(one.data, span=None, borders=None, simulator=replace(
-            one.data.simulator, seed=one.data.simulator.seed + FRESH, bars=HOURS))
+            one.data.simulator, seed=one.data.simulator.seed + FRESH, bars=YEARS * HOURS))
         market = like(load_raw(fresh), fresh, dataset.scaler)
         tracks = compete(elsewhere(contestants, bundles, ensemble, market, one.device, None), market, one.env, width,
                          slice(0, len(market)))

@@ -18,7 +18,7 @@ from data.bootstrap import BootstrapConfig, interval
 from encoders.score_table import as_markdown
 from envs.metrics import information_ratio, returns_of
 
-ENSEMBLE, HOLD = "supervised ensemble", "buy and hold"
+ENSEMBLE, HOLD, ORACLE = "supervised ensemble", "buy and hold", "oracle"
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def team_lines(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfi
         found = {metric: iqm(np.array([getattr(tracks[place].metrics, metric) for place in places]))
                  for metric in SHOWN}
         found["total_return"] = np.expm1(iqm(growth_of(tracks)[places]))  # in logs, as its interval is
-        drawn = over_seeds(draws, places, config.level, config.seed)
+        drawn = over_seeds(draws, places, config.seed)
         low, high = np.expm1(interval(drawn.growth, config.level))
         sharpe_low, sharpe_high = interval(drawn.sharpe, config.level)
         rows.append({"contestant": name, **found, "total_return_low": low, "total_return_high": high,
@@ -131,7 +131,7 @@ def difference_lines(tracks: Sequence[Track], draws: Resampled, config: Bootstra
     agents = {track.contestant: [place] for place, track in enumerate(tracks) if track.kind == "rl"}
     rows = []
     for name, places in {**agents, **teams_of(tracks)}.items():
-        drawn = over_seeds(draws, places, config.level, config.seed)
+        drawn = over_seeds(draws, places, config.seed)
         low, high = interval(drawn.growth - draws.growth[:, base], config.level)
         sharpe_low, sharpe_high = interval(drawn.sharpe - draws.sharpe[:, base], config.level)
         rows.append((name, iqm(growth[places]) - growth[base], low, high, iqm(ratio[places]) - ratio[base],

@@ -27,7 +27,7 @@ RUINED = 1e-9  # of the capital is left to an account that has lost all of it, s
 class Contestant:
     policy: Policy
     actions: Actions | None = None  # how its actions are read; None: they are target weights
-    kind: str = "baseline"  # rl, supervised or baseline
+    kind: str = "baseline"  # rl, supervised, baseline or oracle
     seed: int = 0
     team: str = ""  # what several seeds of one agent have in common
 

@@ -46,6 +46,8 @@ class Season:
             raise UserError(f"{folder} holds no tournament: name a folder that evaluate.py --config has written")
         tables = [[read_table(place / file) for place in places] for file in (SCENARIOS, BARS, FORECASTS)]
         scenarios, bars, forecasts = (pd.concat(found, ignore_index=True) for found in tables)
+        if "age" not in scenarios:
+            raise UserError(f"the tournament in {folder} was held by an earlier version: give its command again")
         return cls([load_tracks(place / TRACKS) for place in places],
                    [load_tracks(place / VALIDATION) for place in places], scenarios, bars, forecasts, record)
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.arena.findings import Duel, Findings, by_kind, by_window, find
+from agents.arena.findings import Duel, Findings, by_kind, by_window, find, intervals
 from agents.arena.meeting import NOISE, OWN, at_cost
 from agents.arena.page import Section, write_report
 from agents.arena.pictures import pictures
-from agents.arena.report import BESIDE, HOLD, readable
+from agents.arena.report import BESIDE, HOLD, ORACLE, readable
 from agents.arena.season import CAMPS, Season, growth_per_year, whole
 from agents.arena.statistics.runs import iqm
 from agents.arena.verdict import Verdict, at_most, signed, verdict
@@ -98,10 +98,15 @@ def everybody(found: Findings) -> Section:
     tables = [("Means over seeds; of four or more, over the middle half of them", readable(found.report.teams))]
     return Section("Everybody", (
         f"{len(mine)} contestants, losers included, best first. Who is best here is known only afterwards: of so many "
-        f"worthless ones the best looks good as well. {in_cash(found)}".strip(),
+        f"worthless ones the best looks good as well. {in_cash(found)} {best_there_is(found)}".strip(),
     ), (*(tables if len(found.report.teams) else []), ("Each alone", readable(table.loc[mine])),
-        ("What else is asked of each (`information_ratio`: against buying and holding; the last two are of a bar, and "
-         "what one in twenty falls short of)", readable(table.loc[mine], BESIDE))))
+        ("What else is asked of each (`information_ratio`: against buying and holding; `value_at_risk`: what one bar "
+         "in twenty falls short of; `expected_shortfall`: the mean of those)", readable(table.loc[mine], BESIDE))))
+
+
+def best_there_is(found: Findings) -> str:
+    return ("The oracle knows the law of this market and sees its state: nobody can be expected to do better. It is "
+            "beside the comparisons, and in none of the tests.") if ORACLE in found.report.table.index else ""
 
 
 def in_cash(found: Findings) -> str:
@@ -191,7 +196,7 @@ def sensitivity(found: Findings, drawn: Sequence[str]) -> Section:
         curve.break_even, curve.beyond)} for curve in curves]
     windows = len(found.season.tests)
     older = [{"": curve.name, OWN: signed(curve.growth[OWN]), **{rule: signed(curve.growth[rule]) for rule in noise},
-              **{taught(every, windows): signed(value) for every, value in curve.old.items()},
+              **{taught(every, windows): signed(curve.old[every]) if curve.old else "" for every in intervals(windows)},
               "least of its seeds": signed(curve.least), "most": signed(curve.most)} for curve in curves]
     costs = [at_cost(float(bps)) for bps in found.season.record["costs"]]
     return Section("If trading were dearer, later or unluckier, and data noisier or older", (
@@ -236,7 +241,7 @@ def sure(found: Findings) -> Section | None:
     return Section("How sure the forecasters were", (
         "Of the direction that each called (down, flat or up) on every test row whose label is known: how often it was "
         "right, and how sure it was of that. The calibration error is their mean distance in ten bins of equal size. "
-        "Precision, recall and F1 are means over the directions.",
+        "Precision, recall and F1 are means over those directions that came or were called.",
     ), (("", pd.DataFrame(rows).set_index("")),), (("confidence", "Share of right calls by how sure they were"),))
 
 

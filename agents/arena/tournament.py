@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from agents.arena.report import ENSEMBLE, Report, compare, draw
+from agents.arena.report import ENSEMBLE, ORACLE, Report, compare, draw
 from agents.arena.rollout import Contestant, Track, compete
 from agents.bundle import Bundle, spans_of
 from agents.strategies import STRATEGIES
@@ -24,7 +24,6 @@ from encoders.ensemble.ensemble import Ensemble
 from encoders.forecast import Forecast
 from envs.config import EnvConfig
 
-ORACLE = "oracle"
 SIMULATED = "This market is simulated, whatever its assets are called: nothing here is about a real one."
 OPTIMISTIC = ("Orders fill at the very close that they were decided on (env.fill same_close): that is optimistic, for "
               "nobody can have that price.")
@@ -98,13 +97,14 @@ def baselines(market: Market) -> dict[str, Contestant]:
 
 
 def best_possible(data: DataConfig, env: EnvConfig) -> dict[str, Contestant]:
-    """The oracle, where the market's law is known: it sees the state as it is, and pays what everybody pays."""
+    """The oracle, where the market's law is known: it sees the state as it is. It is the best where orders cost what a
+    unit costs and nothing else, neither interest nor delay; under other rules it is no more than very good."""
     if data.source != "known":
         return {}
     known = data.known
     policy = solve(known.market, env.costs.per_unit, positions_of(env)).policy(
         make_known(known.market, known.bars, known.seed).market)
-    return {ORACLE: Contestant(policy, kind="oracle")}
+    return {ORACLE: Contestant(policy, kind=ORACLE)}
 
 
 def everyone(bundles: Sequence[Bundle], said: Mapping[str, Forecast], dataset: Dataset, env: EnvConfig, window: int,

@@ -119,7 +119,8 @@ def test_a_tournament_on_a_cluster_that_loses_a_node_ends_with_the_same_table(cl
     hold([*words, "--runs", str(here)])
 
     def kill() -> None:
-        while not list((there / "tiny" / "cells").glob("window1-ppo-none-seed*")):
+        until = time.monotonic() + 300
+        while not list((there / "tiny" / "cells").glob("window1-ppo-none-seed*")) and time.monotonic() < until:
             time.sleep(0.02)
         found.remove_node(doomed, allow_graceful=False)
 

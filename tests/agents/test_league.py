@@ -18,6 +18,7 @@ from agents.arena.league import CELLS, asked, each, hold, told_again
 from agents.arena.meeting import meet, rules_of
 from agents.arena.rollout import Contestant, compete
 from agents.arena.season import Season
+from agents.arena.shaken import noisy
 from agents.arena.tracks import load_tracks
 from agents.bundle import Bundle
 from agents.cells import NOTHING_MORE, paths_of
@@ -25,6 +26,7 @@ from agents.ledger import history_of, trials_of
 from configs.errors import UserError
 from data.bootstrap import BootstrapConfig
 from data.dataset import like, load_dataset, load_raw
+from data.market import Market
 from envs.config import EnvConfig
 from tests.envs.browser import Browser, chromium
 
@@ -130,9 +132,25 @@ def test_who_was_taught_a_window_before_trades_the_next_one_on_the_scale_it_know
     assert old["buy and hold"] == pytest.approx(fresh["buy and hold"], rel=1e-12)
     assert old["ppo + lstm, seed 1"] != pytest.approx(fresh["ppo + lstm, seed 1"], rel=1e-3)
     assert not pd.read_parquet(folder / "window2" / "scenarios.parquet")["age"].any()
-    [curve] = [one for one in find(Season.load(folder), BootstrapConfig(draws=100, block=12)).curves
-               if one.name == "buy and hold"]
-    assert curve.old == {2: pytest.approx(curve.growth["as it is"])}
+    curves = {one.name: one for one in find(Season.load(folder), BootstrapConfig(draws=100, block=12)).curves}
+    assert [*curves["ppo + lstm"].old] == [2]
+
+
+def test_noise_leaves_what_is_missing_and_who_is_absent_as_they_are():
+    rng, shape = np.random.default_rng(0), (400, 2)
+    absent = rng.random(shape) < 0.2
+    flag = (rng.random(shape) < 0.3) & ~absent
+    value = np.where(flag | absent, 0.0, rng.normal(0, 1, shape))
+    prices = np.where(absent[..., None], np.nan, 100.0) * np.ones(5)
+    market = replace(Market.flat(400, ("A", "B")), prices=prices, absent=absent, columns=("x", "onchain_missing"),
+                     features=np.stack([value, flag], axis=-1).astype(np.float32), segments=np.array([[10, 390]]))
+    found = noisy(market, 0.5)
+    assert np.array_equal(found.features[..., 1], market.features[..., 1])
+    moved = found.features[..., 0] != market.features[..., 0]
+    inside = np.zeros(shape, bool)
+    inside[10:390] = True
+    assert np.array_equal(moved, inside & ~absent & ~flag)
+    assert (found.features - market.features)[moved, 0].std() == pytest.approx(0.5, rel=0.1)
 
 
 def test_noise_changes_what_is_seen_and_no_fill(held):
@@ -211,8 +229,7 @@ def test_what_the_meeting_is_made_of_makes_it_another(words, monkeypatch):
         window.kinds[kind] = replace(window.kinds[kind], agent=replace(window.kinds[kind].agent, lr=0.5))
     assert not {*paths_of(meet, meetings(config, windows), Path()).values()} & {*marks}
     windows = plan(config, settings, passed_on)
-    for window in windows:
-        window.__dict__["market"] = "repaired"
+    windows[-1].__dict__["market"] = "repaired"  # the first window's contestants trade there too
     assert not {*paths_of(meet, meetings(config, windows), Path()).values()} & {*marks}
     again = plan(config, settings, passed_on)
     assert [*paths_of(meet, meetings(config, again), Path()).values()] == marks

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.arena.rollout import Contestant, compete
+from agents.arena.tournament import best_possible
 from agents.strategies.baselines import momentum
 from agents.strategies.foresight import foresight
 from agents.strategies.oracle import LAWS, kept_by_moves, positions_of, solve, value_of
 from configs.errors import UserError
+from data.dataset import DataConfig, KnownConfig, load_dataset
 from data.market import CLOSE, HIGH, LOW, VOLUME, Market
 from data.simulator.known import SIGMA, best_growth, make_known
 from envs import layout as at
@@ -354,3 +356,14 @@ def test_an_asset_that_is_not_there_is_not_bought():
     for reach in (LONG_SHORT, LONG_FLAT):
         alone, together = (foresight(seen, EnvConfig(levels=reach), 1).growth for seen in (market, both))
         assert alone < together < 3.0
+
+
+def test_in_a_tournament_it_stands_on_the_rows_of_the_datasets_market():
+    """A row beside its own it would earn next to nothing."""
+    data = DataConfig(source="known", known=KnownConfig("ou_easy", bars=20_000, seed=3), window=8)
+    dataset, env = load_dataset(data), EnvConfig(costs=CostConfig.flat_fee(10.0))
+    [track] = compete(best_possible(data, env), dataset.market, env, 8, dataset.split.test)
+    assert track.kind == track.contestant == "oracle"
+    grown = np.log(track.equity[-1] / track.equity[0]) / len(track.turnover)
+    assert grown == pytest.approx(solve("ou_easy").growth, rel=0.2)
+    assert best_possible(DataConfig(), env) == {}

@@ -12,10 +12,11 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 from agents.arena.confidence import confidences
 from agents.arena.findings import Findings, by_kind, find
 from agents.arena.meeting import OWN, at_cost
-from agents.arena.report import HOLD
+from agents.arena.report import HOLD, ORACLE
 from agents.arena.rollout import Track
 from agents.arena.season import Season, camp, chained, whole
 from agents.arena.statistics.luck import best_of, deflated
+from agents.arena.tracks import save_tracks
 from agents.arena.verdict import verdict
 from configs.errors import UserError
 from data.bootstrap import BootstrapConfig
@@ -111,15 +112,42 @@ def test_who_is_taught_more_rarely_trades_on_as_then_chosen():
     found = find(season_of({"dqn": 2e-4}, before), BOOTSTRAP)
     curves = {one.name: one for one in found.curves}
     years = found.tracks[0].years
-    hold = curves[HOLD]
-    assert [*hold.old] == [2, 3]
-    assert hold.old[2] == pytest.approx(hold.growth[OWN] - 0.1 / years)  # ages 0, 1, 0
-    assert hold.old[3] == pytest.approx(hold.growth[OWN] - 0.3 / years)
-    assert (hold.least, hold.most) == (hold.growth[OWN], hold.growth[OWN])
+    one = curves["tree signal"]
+    assert [*one.old] == [2, 3]
+    assert one.old[2] == pytest.approx(one.growth[OWN] - 0.1 / years)  # ages 0, 1, 0
+    assert one.old[3] == pytest.approx(one.growth[OWN] - 0.3 / years)
+    assert (one.least, one.most) == (one.growth[OWN], one.growth[OWN])
+    assert curves[HOLD].old == {}, "nobody teaches it"
     agents = curves["chosen agents"]
     assert agents.old[3] == pytest.approx(curves["ppo"].old[3])  # chosen first, and never again
     assert agents.growth[OWN] != pytest.approx(curves["ppo"].growth[OWN])
     assert agents.least < agents.growth[OWN] < agents.most
+
+
+def test_the_oracle_is_beside_every_comparison(planted):
+    """It would be better than buying and holding, and the best on each half of any history."""
+    season = planted.season
+    best = [replace(track, contestant=ORACLE, kind=ORACLE, equity=track.equity[0] * np.exp(1e-3 * np.arange(BARS + 1)))
+            for window in season.tests for track in window if track.contestant == HOLD]
+    rows = season.scenarios[season.scenarios["contestant"] == HOLD].assign(contestant=ORACLE, kind=ORACLE)
+    found = find(replace(season, tests=[[*window, one] for window, one in zip(season.tests, best, strict=True)],
+                         scenarios=pd.concat([season.scenarios, rows])), BOOTSTRAP)
+    assert found.report.table.index[0] == ORACLE
+    assert found.duels == planted.duels
+    assert found.luck == planted.luck
+    assert found.superior == planted.superior
+    assert found.overfitting.probability == planted.overfitting.probability
+
+
+def test_a_season_of_an_earlier_version_is_refused(tmp_path):
+    season = season_of({})
+    (tmp_path / "window1").mkdir()
+    save_tracks(season.tests[0], tmp_path / "window1" / "tracks.parquet")
+    for name, table in (("scenarios", season.scenarios.drop(columns="age")), ("bars", season.bars),
+                        ("forecasts", season.forecasts)):
+        table.to_parquet(tmp_path / "window1" / f"{name}.parquet")
+    with pytest.raises(UserError, match="held by an earlier version"):
+        Season.of(tmp_path, {"windows": 1})
 
 
 def test_other_contestants_in_another_window_are_refused():

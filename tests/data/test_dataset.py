@@ -7,9 +7,10 @@ import pytest
 
 from configs.errors import UserError
 from configs.loader import parse, preset
-from data.dataset import DataConfig, build, load_dataset, load_raw
+from data.dataset import DataConfig, build, like, load_dataset, load_raw
 from data.features import GROUPS
 from data.labels import LabelConfig
+from data.scaling import Scaler
 from data.simulator import SimulatorConfig
 from data.sources.base import RawData
 
@@ -97,7 +98,10 @@ def test_what_training_rows_never_saw_stays_missing_however_often_it_comes_later
     raw = load_raw(config)
     fear = raw.context["markets", "all"]
     late = fear[fear["known_at"] > raw.bars["BTC"]["time"][1_700]].reset_index(drop=True)
-    data = build(replace(raw, context={**raw.context, ("markets", "all"): late}), config)
+    raw = replace(raw, context={**raw.context, ("markets", "all"): late})
+    data = build(raw, config)
+    again = like(raw, config, Scaler.of(data.scaler.plain()))  # whoever was taught on these rows knows no more later on
+    assert np.array_equal(again.features, data.market.features, equal_nan=True)
     columns, features = data.market.columns, data.market.features[:, 0]
     inside = np.isfinite(features).all(axis=1)
     assert inside.sum() > 2_000

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm, t, trim_mean
+from scipy.stats import trim_mean
 
 from agents.arena.rollout import RUINED
 from data.bootstrap import BootstrapConfig
@@ -62,17 +62,19 @@ class OverSeeds(NamedTuple):
 
     growth: np.ndarray
     sharpe: np.ndarray
+    steady: np.ndarray  # growth as if the size of the luck of training were known: what a standard error is made of
 
 
 def resample(returns: np.ndarray, bars_per_year: float, config: BootstrapConfig, parts: Sequence[int] = ()
              ) -> Resampled:
     """`returns` (C, K) net simple returns of C contestants on the same bars, which are in `parts` of so many each."""
     bars = returns.shape[1]
+    parts = parts or [bars]
+    assert sum(parts) == bars
     usual = returns.mean(axis=1)
     about = (returns - usual[:, None]).T  # (K, C)
     every = np.concatenate([about, about**2, np.log1p(np.maximum(returns, RUINED - 1)).T], axis=1)  # (K, 3C)
-    stops = np.cumsum(parts or [bars])
-    spans = [slice(stop - length, stop) for stop, length in zip(stops, parts or [bars], strict=True)]
+    spans = [slice(stop - length, stop) for stop, length in zip(np.cumsum(parts), parts, strict=True)]
     counted, summed = [], []
     for counts in islice(histories(bars, config), 1, None):  # the first is the history as it was
         counted.append(np.stack([counts[:, span].sum(axis=1) for span in spans], axis=1))
@@ -81,20 +83,20 @@ def resample(returns: np.ndarray, bars_per_year: float, config: BootstrapConfig,
     return Resampled(np.concatenate(counted), sums, squares, logs, usual, bars_per_year)
 
 
-def over_seeds(draws: Resampled, places: Sequence[int], level: float = 0.95, seed: int = 0) -> OverSeeds:
+def over_seeds(draws: Resampled, places: Sequence[int], seed: int = 0) -> OverSeeds:
     """Of the contestants at `places`, which are seeds of one agent, drawn anew in each history and each part of it.
 
-    Drawing n of n again makes the luck of training look smaller than it is, by the root of (n - 1) / n, and that its
-    size is known from so few makes an interval too narrow once more: Student's law for the seeds of all parts mends
-    both. One seed alone tells nothing of it.
+    Drawing n of n again makes the luck of training look smaller than it is, by the root of (n - 1) / n; and of so few
+    its size is itself a guess, which Student's law allows for: a size is drawn anew in each history, as freely as the
+    seeds of all parts leave it. One seed alone tells nothing of it.
     """
-    own, places = (draws.growth[:, places], draws.sharpe[:, places]), list(places)
-    means = [trim_mean(one, 0.25, axis=1) for one in own]
-    if len(places) == 1:
-        return OverSeeds(*means)
-    other = draws.drawn_anew(places, np.random.default_rng(seed))
-    again = [trim_mean(one, 0.25, axis=1) for one in (other.growth, other.sharpe)]
-    count, parts = len(places), draws.bars.shape[1]
-    upper = (1 + level) / 2
-    wider = np.sqrt(count / (count - 1)) * t.ppf(upper, parts * (count - 1)) / norm.ppf(upper)
-    return OverSeeds(*(mean + wider * (drawn - mean) for mean, drawn in zip(means, again, strict=True)))
+    own = [trim_mean(one[:, [*places]], 0.25, axis=1) for one in (draws.growth, draws.sharpe)]
+    count, (histories, parts) = len(places), draws.bars.shape
+    if count == 1:
+        return OverSeeds(own[0], own[1], own[0])
+    rng = np.random.default_rng(seed)
+    other = draws.drawn_anew(places, rng)
+    moved = [trim_mean(one, 0.25, axis=1) - mean for one, mean in zip((other.growth, other.sharpe), own, strict=True)]
+    wider, freedom = np.sqrt(count / (count - 1)), parts * (count - 1)
+    size = wider / np.sqrt(rng.chisquare(freedom, histories) / freedom)
+    return OverSeeds(own[0] + size * moved[0], own[1] + size * moved[1], own[0] + wider * moved[0])
