@@ -467,7 +467,7 @@ def test_a_planted_tournament_is_what_it_is_called(argv, said, tmp_path):
 
 def test_planted_tournaments_are_held_and_counted(tmp_path):
     ended = command("planted_edge", "--kinds", "signals", "nobody", "--tournaments", 1, "--jobs", 1, "--folder",
-                    tmp_path, "--data.simulator.bars", 9_500, "--agent.steps", 1024, "--pretrain.epochs", 1,
+                    tmp_path, "--data.simulator.bars", 10_300, "--agent.steps", 1024, "--pretrain.epochs", 1,
                     "--pretrain.rows_per_epoch", 64, "--bootstrap.draws", 100)
     assert ended.code == 0, ended.err
     lines = " ".join(ended.out.split())

@@ -19,8 +19,8 @@ from agents.arena.config import TournamentConfig
 from agents.arena.contest import Window, learn, meetings, plan, training
 from agents.arena.findings import find
 from agents.arena.meeting import meet
-from agents.arena.rollout import compete
-from agents.arena.season import Camp, Season, growth_per_year, teams_in
+from agents.arena.rollout import Contestant
+from agents.arena.season import Camp, Season
 from agents.arena.statistics.runs import iqm
 from agents.arena.tournament import elsewhere, everyone, said_by
 from agents.arena.verdict import verdict
@@ -28,19 +28,23 @@ from agents.bundle import Bundle
 from agents.cells import check_not_in
 from agents.device import pick_device
 from agents.supervised import ensemble_of
+from agents.watch.validation import Validation
 from configs.loader import flags
 from configs.run import plain
 from data.dataset import like, load_dataset, load_raw
 from data.folds import WalkConfig
+from data.market import Market
+from envs.config import EnvConfig
 from envs.execution import CostConfig
 
 HOURS = 8760
 FRESH, YEARS = 1_000, 4  # added to a market's seed for the years that it is judged on, and how many they are
+PARTS = 64  # that are walked side by side
 TINY: dict[str, Any] = {
     "data": {"groups": ["returns", "onchain_hourly"], "window": 8, "labels": {"horizon": 8},
-             "simulator": {"bars": 12_000, "edge": 0.2}},
+             "simulator": {"bars": 13_200, "edge": 0.3}},
     "pretrain": {"epochs": 6, "rows_per_epoch": 2_048}, "ensemble": {"members": []},
-    "agent": {"steps": 400_000, "net": [16], "second_look": False}, "bootstrap": {"draws": 1_000},
+    "agent": {"steps": 200_000, "net": [16], "validations": 3, "second_look": False}, "bootstrap": {"draws": 1_000},
 }
 UNTAUGHT_SIGNALS = {"pretrain": {"epochs": 1, "rows_per_epoch": 32, "lr": 1e-9}}
 UNTAUGHT_AGENTS = {"agent": {"steps": 1_024}}
@@ -71,8 +75,8 @@ class Planted:
     @property
     def config(self) -> TournamentConfig:
         return TournamentConfig(
-            Path(f"{self.kind}.yaml"), self.algos, ("none", "lstm"), seeds=2, costs=(), delays=(), noise=(), jobs=1,
-            walk=WalkConfig(train=5_000, valid=2_000, test=2_000), runs=self.folder, name=f"market{self.seed}")
+            Path(f"{self.kind}.yaml"), self.algos, ("lstm",), seeds=3, costs=(), delays=(), noise=(), jobs=1,
+            walk=WalkConfig(train=5_000, valid=2_000, test=3_000), runs=self.folder, name=f"market{self.seed}")
 
     def windows(self) -> list[Window]:
         """What makes a kind what it is stands over the flags that are passed on."""
@@ -148,12 +152,18 @@ def growth_afterwards(windows: Sequence[Window], season: Season, camps: Sequence
         fresh = replace(one.data, span=None, borders=None, simulator=replace(
             one.data.simulator, seed=one.data.simulator.seed + FRESH, bars=YEARS * HOURS))
         market = like(load_raw(fresh), fresh, dataset.scaler)
-        tracks = compete(elsewhere(contestants, bundles, ensemble, market, one.device, None), market, one.env, width,
-                         slice(0, len(market)))
+        moved = elsewhere(contestants, bundles, ensemble, market, one.device, None)
         for camp, found in zip(camps, grown, strict=True):
-            team = teams_in(tracks, camp.tracks[0].kind)[camp.picks[place].name]
-            found.append(iqm(np.array([growth_per_year(track) for track in team])))
+            team = [who for name, who in moved.items() if (who.team or name) == camp.picks[place].name]
+            found.append(iqm(np.array([growth_of(who, market, one.env, width) for who in team])))
     return [float(np.mean(found)) for found in grown]
+
+
+def growth_of(contestant: Contestant, market: Market, env: EnvConfig, width: int) -> float:
+    """Log growth per year over a whole market, cut into parts that each begin in cash."""
+    weights = replace(env, action="weights", low=env.reach[0], high=env.reach[1])
+    look = Validation(market, env if contestant.actions else weights, width, slice(0, len(market)), PARTS)
+    return float(look.run(contestant.policy).growths.mean() * market.bars_per_year)
 
 
 def counted(found: Sequence[Judgement]) -> pd.DataFrame:
