@@ -27,6 +27,7 @@ from agents.arena.verdict import verdict
 from agents.bundle import Bundle
 from agents.cells import check_not_in
 from agents.device import pick_device
+from agents.policy import Observation, Policy
 from agents.supervised import ensemble_of
 from agents.watch.validation import Validation
 from configs.loader import flags
@@ -161,9 +162,25 @@ def growth_afterwards(windows: Sequence[Window], season: Season, camps: Sequence
 
 def growth_of(contestant: Contestant, market: Market, env: EnvConfig, width: int) -> float:
     """Log growth per year over a whole market, cut into parts that each begin in cash."""
-    weights = replace(env, action="weights", low=env.reach[0], high=env.reach[1])
+    low, high = env.reach
+    weights = replace(env, action="weights", low=low, high=high)
     look = Validation(market, env if contestant.actions else weights, width, slice(0, len(market)), PARTS)
-    return float(look.run(contestant.policy).growths.mean() * market.bars_per_year)
+    policy = contestant.policy if contestant.actions else Within(contestant.policy, low, high)
+    return float(look.run(policy).growths.mean() * market.bars_per_year)
+
+
+@dataclass(frozen=True)
+class Within:
+    """A policy of weights whose holdings may have drifted beyond what may be ordered."""
+
+    policy: Policy
+    low: float
+    high: float
+
+    def predict(self, observation: Observation, state: Any = None, episode_start: np.ndarray | None = None,
+                deterministic: bool = False) -> tuple[np.ndarray, Any]:
+        action, state = self.policy.predict(observation, state, episode_start, deterministic)
+        return np.clip(action, self.low, self.high), state
 
 
 def counted(found: Sequence[Judgement]) -> pd.DataFrame:
