@@ -148,10 +148,9 @@ def verdict(name: str, low: float, high: float) -> str:
     return f"{name} and the {ENSEMBLE} cannot be told apart: the interval of the difference in growth holds zero"
 
 
-PERCENT = ("total_return", "annual_return", "max_drawdown", "costs", "exposure", "win_rate", "volatility",
-           "value_at_risk", "expected_shortfall")
-BESIDE = ("annual_return", "volatility", "sortino", "calmar", "information_ratio", "profit_factor", "value_at_risk",
-          "expected_shortfall")  # what a second table tells
+PERCENT = ("total_return", "annual_return", "max_drawdown", "costs", "exposure", "win_rate", "volatility")
+OF_A_BAR = ("value_at_risk", "expected_shortfall")
+BESIDE = ("annual_return", "volatility", "sortino", "calmar", "information_ratio", "profit_factor", *OF_A_BAR)
 SHOWN = ("total_return", "sharpe", "max_drawdown", "turnover", "costs", "trades", "exposure", "win_rate")
 
 
@@ -159,8 +158,9 @@ def readable(table: pd.DataFrame, columns: Sequence[str] = (*SHOWN, "log_growth"
     """Rounded for the eye, each interval beside its number; those of `columns` that there are."""
     shown = {}
     for column in [c for c in columns if c in table]:
-        def text(value: float, percent: bool = column in PERCENT) -> str:
-            return f"{value:+.1%}" if percent else f"{value:+.2f}"
+        def text(value: float, spec: str = "+.2%" if column in OF_A_BAR else "+.1%" if column in PERCENT else "+.2f"
+                 ) -> str:
+            return format(value, spec)
 
         if f"{column}_low" in table:
             shown[f"{column} [interval]"] = [
