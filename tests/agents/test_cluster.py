@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from agents.arena.league import hold
 from agents.cells import side_by_side
 from agents.cluster import Needs
 from configs.errors import UserError
@@ -112,6 +111,8 @@ experiment:
 
 
 def test_a_tournament_on_a_cluster_that_loses_a_node_ends_with_the_same_table(cluster, tmp_path):
+    from agents.arena.league import hold  # here: workers import this file, and would wait for torch
+
     found, (doomed, _) = cluster
     (tmp_path / "tiny.yaml").write_text(TOURNAMENT)
     words = ["--config", str(tmp_path / "tiny.yaml"), "--agent.ppo.n_steps", "8", "--agent.ppo.batch", "32"]
