@@ -98,7 +98,7 @@ def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Seque
              for algo, encoder in config.agents}
     first = next(iter(kinds.values()))
     rules_of(first.env, config.costs, config.delays)
-    best_possible(first.data, first.env)
+    best_possible(first.data, first.env)  # refuses rules that it cannot play by
     trees = tuple(member for member in first.ensemble.members if member not in ENCODERS)
     members = tuple(name for name in config.encoders if name != "none") + trees
     ensemble = replace(first.ensemble, members=members)

@@ -7,7 +7,7 @@ is better is then measured again: who was chosen trades years of the same market
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Planted:
         """What makes a kind what it is stands over the flags that are passed on."""
         check_not_in(REFUSED, self.passed_on)
         own = [word for part in KINDS[self.kind] for word in flags(part)]
-        return plan(self.config, merged(TINY, {"data": {"simulator": {"seed": self.seed}}}), [*self.passed_on, *own])
+        return plan(self.config, TINY, [*self.passed_on, "--data.simulator.seed", str(self.seed), *own])
 
 
 @dataclass(frozen=True)
@@ -104,19 +104,6 @@ class Judgement:
         return self.winner == CAMP.get(self.kind, "")
 
 
-def merged(settings: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings with others over them.
-
-    >>> merged({"data": {"window": 8, "clip": 4.0}}, {"data": {"window": 9}})
-    {'data': {'window': 9, 'clip': 4.0}}
-    """
-    found = dict(settings)
-    for key, value in others.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
-        found[key] = merged(found[key], value) if both else value
-    return found
-
-
 def held(given: Planted) -> Judgement:
     """Trained, met and judged as any tournament is, but for the causal test; for a process of its own."""
     started, config = time.perf_counter(), given.config
@@ -131,13 +118,12 @@ def held(given: Planted) -> Judgement:
                                        "unit": first.env.costs.per_unit})
     found = find(season, first.bootstrap)
     duel, agents, signals = found.duels[0], *found.camps
-    truth = growth_afterwards(windows, season, [agents, signals], config)
+    truth = growth_afterwards(windows, [agents, signals], config)
     return Judgement(given.kind, given.seed, verdict(found).winner, duel.growth, duel.low, duel.high,
                      truth[0] - truth[1], time.perf_counter() - started)
 
 
-def growth_afterwards(windows: Sequence[Window], season: Season, camps: Sequence[Camp], config: TournamentConfig
-                      ) -> list[float]:
+def growth_afterwards(windows: Sequence[Window], camps: Sequence[Camp], config: TournamentConfig) -> list[float]:
     """Log growth per year of each camp's choices over years of the market that nobody has seen, mean over windows."""
     grown: list[list[float]] = [[] for _ in camps]
     for place, window in enumerate(windows):
@@ -156,11 +142,11 @@ def growth_afterwards(windows: Sequence[Window], season: Season, camps: Sequence
         moved = elsewhere(contestants, bundles, ensemble, market, one.device, None)
         for camp, found in zip(camps, grown, strict=True):
             team = [who for name, who in moved.items() if (who.team or name) == camp.picks[place].name]
-            found.append(iqm(np.array([growth_of(who, market, one.env, width) for who in team])))
+            found.append(iqm(np.array([growth_on(who, market, one.env, width) for who in team])))
     return [float(np.mean(found)) for found in grown]
 
 
-def growth_of(contestant: Contestant, market: Market, env: EnvConfig, width: int) -> float:
+def growth_on(contestant: Contestant, market: Market, env: EnvConfig, width: int) -> float:
     """Log growth per year over a whole market, cut into parts that each begin in cash."""
     low, high = env.reach
     weights = replace(env, action="weights", low=low, high=high)

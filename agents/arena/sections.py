@@ -16,7 +16,7 @@ from agents.arena.pictures import pictures
 from agents.arena.report import BESIDE, HOLD, ORACLE, readable
 from agents.arena.season import CAMPS, Season, growth_per_year, whole
 from agents.arena.statistics.runs import iqm
-from agents.arena.verdict import Verdict, at_most, signed, verdict
+from agents.arena.verdict import Verdict, p_value, signed, verdict
 from configs.run import plain, write_json
 from data.bootstrap import BootstrapConfig
 from encoders.score_table import as_markdown
@@ -139,8 +139,8 @@ def duels(found: Findings) -> Section | None:
     if not found.duels:
         return None
     rows = [{"": duel.ours, "against": duel.theirs, "log growth a year [interval]":
-             f"{signed(duel.growth)} [{signed(duel.low)}, {signed(duel.high)}]", "p": at_most(duel.p),
-             "p, of all with that opponent": at_most(duel.held), "ahead in a window": f"{duel.better:.0%}",
+             f"{signed(duel.growth)} [{signed(duel.low)}, {signed(duel.high)}]", "p": p_value(duel.p),
+             "p, of all with that opponent": p_value(duel.held), "ahead in a window": f"{duel.better:.0%}",
              "years to show it": years(duel)} for duel in found.duels]
     text = ["Differences on the same bars, in the same resampled histories. `p, of all with that opponent` counts that "
             "there are several (Holm). `ahead in a window` is how probable it is that a run of the first ends a window "

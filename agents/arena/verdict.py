@@ -63,7 +63,7 @@ def difference(duel: Duel, ahead: str, behind: str) -> str:
     size = abs(duel.growth)
     low, high = sorted((duel.low, duel.high)) if duel.growth >= 0 else sorted((-duel.low, -duel.high))
     return (f"{ahead.capitalize()} grew by {size:.1%} a year more than {behind} (log growth; interval {signed(low)} "
-            f"to {signed(high)}, p {at_most(duel.p, sign=True)}).")
+            f"to {signed(high)}, p {p_value(duel.p, sign=True)}).")
 
 
 def own_growth(found: Findings, camp: str) -> tuple[float, float]:
@@ -111,9 +111,9 @@ def ends(found: Findings, camp: str) -> str:
     return f"Their growth ends where an order costs {curve.break_even:.1f} bps in all."
 
 
-def at_most(p: float, sign: bool = False) -> str:
+def p_value(p: float, sign: bool = False) -> str:
     """
-    >>> at_most(0.0123), at_most(0.0004), at_most(0.0123, sign=True), at_most(0.0004, sign=True)
+    >>> p_value(0.0123), p_value(0.0004), p_value(0.0123, sign=True), p_value(0.0004, sign=True)
     ('0.012', '< 0.001', '= 0.012', '< 0.001')
     """
     return "< 0.001" if p < 0.001 else f"{'= ' * sign}{p:.3f}"

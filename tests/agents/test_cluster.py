@@ -89,32 +89,12 @@ def test_a_gpu_that_no_node_has_is_not_waited_for(cluster, tmp_path):
                           needs=Needs(device="cuda")))
 
 
-TOURNAMENT = """
-algos: [ppo]
-encoders: [none]
-seeds: 2
-jobs: 2
-walk: {train: 800, valid: 250, test: 200, embargo: 4}
-costs: [0, 10]
-delays: [1]
-noise: [0.1]
-experiment:
-  data:
-    groups: [returns, calendar]
-    window: 8
-    labels: {horizon: 4}
-    simulator: {bars: 1500, edge: 0.9}
-  ensemble: {members: [forest]}
-  bootstrap: {draws: 100, block: 12}
-  agent: {steps: 320, accounts: 8, net: [8], validations: 2, second_look: false, stay_out: false}
-"""
-
-
 def test_a_tournament_on_a_cluster_that_loses_a_node_ends_with_the_same_table(cluster, tmp_path):
     from agents.arena.league import hold  # here: workers import this file, and would wait for torch
+    from tests.agents.test_league import TINY
 
     found, (doomed, _) = cluster
-    (tmp_path / "tiny.yaml").write_text(TOURNAMENT)
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("[none, lstm]", "[none]"))
     words = ["--config", str(tmp_path / "tiny.yaml"), "--agent.ppo.n_steps", "8", "--agent.ppo.batch", "32"]
     here, there = tmp_path / "here", tmp_path / "there"
     hold([*words, "--runs", str(here)])
