@@ -38,7 +38,8 @@ class RayPool:
         try:
             import ray
         except ImportError:
-            raise UserError("Ray is not installed: pip install 'coinarena[cluster]', or leave --on out") from None
+            raise UserError("Ray is not installed: pip install -e '.[cluster]' where CoinArena lies, or leave --on "
+                            "out") from None
         try:
             ray.init(address="auto", log_to_driver=False, logging_level=WARNING)
         except ConnectionError:

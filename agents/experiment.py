@@ -26,6 +26,7 @@ from envs.execution import COSTS
 from envs.outcomes import why_not
 
 PRESETS = ("small", "full")
+SEEDS = 2**32  # as many does NumPy's older generator know, which Stable-Baselines3 seeds
 PRETRAIN = {name: {"full": f"{name}.full"} for name in ("deep_lstm", "mamba", "mamba_mhsa")}
 """presets of pretraining, by encoder and size, that stand over those of the size"""
 KEPT = {"cache", "evaluation", "known", "fair_game", "planted_edge"}
@@ -97,6 +98,8 @@ class ExperimentConfig(Choice):
         if self.seed < 0 or self.seeds < 1 or self.jobs < 0:
             raise UserError("--seed and --jobs must be at least 0 and --seeds at least 1, found --seed "
                             f"{self.seed}, --jobs {self.jobs} and --seeds {self.seeds}")
+        if self.seed + self.seeds > SEEDS:
+            raise UserError(f"seeds end at {SEEDS - 1}, found --seed {self.seed}")
         check_name("device", self.device, ("auto", "cpu", "cuda"))
         self._check_place()
         if LEVELS not in ALGOS[self.algo].chooses or self.env.action == "weights":  # how many assets the data will say

@@ -89,8 +89,9 @@ def trained(config: ExperimentConfig, seed: int, device: str, folder: Path | Non
 
 
 def trial_of(config: ExperimentConfig, agent: str, seed: int) -> Trial:
-    """What the ledger counts; where it was written and how it was shown make it no other."""
-    same = replace(config, name=None, runs=Path("runs"), config=None, seed=seed, seeds=1, jobs=0, progress=True)
+    """What the ledger counts; where it was computed and written, and how it was shown, make it no other."""
+    same = replace(config, name=None, runs=Path("runs"), config=None, seed=seed, seeds=1, jobs=0, progress=True,
+                   device="auto")
     return Trial(history_of(config.data), digest_of(config=same), agent, seed)
 
 

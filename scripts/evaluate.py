@@ -20,8 +20,8 @@ from configs.loader import parse
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Run saved agents over the test rows, all in one batch, and print the table. With --config a tournament instead,
-    whose own flags --config FILE --help shows."""
+    """Run saved agents over the test rows, all in one batch, and print the table. With --config a tournament is held
+    instead."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """folders that scripts/train_agent.py wrote; data, costs and ensemble are those of the first"""
@@ -29,6 +29,8 @@ class EvaluateConfig:
     """where table and picture are written"""
     device: str = "auto"
     """auto, cpu or cuda"""
+    config: Path | None = None
+    """a tournament's file, such as configs/arena/bundled.yaml; its own flags: --config FILE --help"""
     again: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """a tournament's folder: make its report anew from the tracks that lie there, and train nothing"""
 
@@ -48,7 +50,8 @@ def main() -> None:
         print(told_again(arguments.again))
         return
     if not arguments.runs:
-        raise UserError("name at least one run: python scripts/evaluate.py runs/ppo-transformer-seed0")
+        raise UserError("name at least one run, such as runs/ppo-transformer-seed0, or a tournament: --config "
+                        "configs/arena/bundled.yaml")
     head_to_head_of(arguments)
 
 

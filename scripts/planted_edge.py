@@ -1,7 +1,7 @@
 """Does the arena name the right winner where it is known who knows more, and nobody where nobody does?
 
     python scripts/planted_edge.py
-    python scripts/planted_edge.py --kinds nobody --tournaments 5
+    python scripts/planted_edge.py --kinds agents signals --edge 0.05
 
 Each line is of tournaments of tiny contestants on markets of their own. `over fresh years`: who was chosen, on years of
 the same market that no tournament has seen, which is where the truth is from.
@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.arena.config import KNOWN_WINNERS
+from agents.arena.config import KNOWN_WINNERS, check_once
 from configs.errors import UserError, run_script
 from configs.loader import HELP, parse, parted
 from configs.registry import check_name
@@ -29,6 +29,8 @@ class PlantedEdge:
     nothing)"""
     tournaments: int = 20
     """of each kind"""
+    edge: float = 0.3
+    """how much of a bar can be known beforehand where somebody is to win (simulator.edge)"""
     algos: tuple[str, ...] = ("ppo",)
     """names of agents.ALGOS"""
     jobs: int = 2
@@ -39,9 +41,11 @@ class PlantedEdge:
     def __post_init__(self) -> None:
         for kind in self.kinds:
             check_name("kind", kind, KNOWN_WINNERS)
-        if self.tournaments < 1 or not self.algos or not self.kinds:
-            raise UserError("--tournaments must be at least 1, and --algos and --kinds name one or more, found "
-                            f"{self.tournaments}, {self.algos} and {self.kinds}")
+        for name, given in (("tournaments", self.tournaments), ("jobs", self.jobs)):
+            if given < 1:
+                raise UserError(f"--{name} must be at least 1, found {given}")
+        for name, named in (("kinds", self.kinds), ("algos", self.algos)):
+            check_once(name, named)
 
 
 def main() -> None:
@@ -52,7 +56,8 @@ def main() -> None:
     from agents.cells import side_by_side
     from encoders.score_table import as_markdown
 
-    given = {f"{kind}-market{seed}": Planted(kind, seed, config.algos, config.folder / kind, (*passed_on,))
+    given = {f"{kind}-market{seed}": Planted(kind, seed, config.edge, config.algos, config.folder / kind,
+                                                   (*passed_on,))
              for seed in range(config.tournaments) for kind in config.kinds}
     next(iter(given.values())).windows()  # what is wrong is said before any work
     print(f"{len(given)} tournaments, {config.jobs} at a time; what is done stays in {config.folder}", file=sys.stderr,

@@ -259,12 +259,12 @@ def test_help_mentions_every_section(script):
         wanted = {f"--{name}." for name in tree if name}
         wanted |= {f"--{field.name}" for field in fields(ExperimentConfig) if field.name not in tree} | {*ALGOS}
     else:
-        wanted = {"evaluate": {"--out", "--device", "PATH"}, "benchmark": {"--parts", "--rounds"},
+        wanted = {"evaluate": {"--out", "--device", "--config", "--from", "PATH"}, "benchmark": {"--parts", "--rounds"},
                   "import_data": {"PATH", "--store", "--kind", "--asset", "--on-bad", "--date-format"},
                   "check_data": {"PATH", "--store", "--out"}, "list_features": {"--out"}, "list_encoders": {"--out"},
                   "oracle": {"--fees", "--positions"}, "replay": {"--span", "--out"},
                   "pictures": {"--out", "--steps", "--report"}, "fair_game": {"--algos", "--games", "--jobs"},
-                  "planted_edge": {"--kinds", "--tournaments", "--algos", "--jobs"},
+                  "planted_edge": {"--kinds", "--tournaments", "--edge", "--algos", "--jobs"},
                   "known_markets": {"--algos", "--markets", "--encoders", "--seed", "--seeds", "--years", "--jobs"},
                   "diagnose": {"PATH", "--out", "--device", "--diagnosis.draws", "--diagnosis.costs"}}[script]
     assert {word for word in wanted if word.replace("_", "-") not in ended.out and word not in ended.out} == set()
@@ -458,8 +458,10 @@ def test_fair_games_are_counted(tmp_path):
 
 @pytest.mark.parametrize(("argv", "said"), [
     (["--kinds", "everybody"], "unknown kind 'everybody'"), (["--tournaments", 0], "at least 1"),
-    (["--data.simulator.edge", 0.5], "did you mean --kinds?"), (["--market", "btc_hourly"], "leave it out"),
-    (["--seeds", 3], "leave it out"), (["--agent.step", 3], "agent.steps"), (["--algos", "ppoo"], "unknown algo"),
+    (["--data.simulator.edge", 0.5], "did you mean --edge?"), (["--kinds", "agents", "agents"], "names each once"),
+    (["--edge", 2], "simulator.edge must be between 0"), (["--jobs", 0], "at least 1"),
+    (["--market", "btc_hourly"], "leave it out"), (["--seeds", 3], "leave it out"),
+    (["--agent.step", 3], "agent.steps"), (["--algos", "ppoo"], "unknown algo"),
 ])
 def test_a_planted_tournament_is_what_it_is_called(argv, said, tmp_path):
     refused(command("planted_edge", "--folder", tmp_path, *argv), said)

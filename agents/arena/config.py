@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,11 +61,8 @@ class TournamentConfig:
         for name, least in (("seed", 0), ("seeds", 1), ("jobs", 1)):
             if getattr(self, name) < least:
                 raise UserError(f"--{name} must be at least {least}, found {getattr(self, name)}")
-        for what, given in (("--algos", self.algos), ("--encoders", self.encoders)):
-            if not given:
-                raise UserError(f"{what} names nobody: a tournament needs at least one")
-            if len({*given}) < len(given):
-                raise UserError(f"{what} names each of its contestants once, found {', '.join(given)}")
+        for name, named in (("algos", self.algos), ("encoders", self.encoders)):
+            check_once(name, named)
         if self.costs and ([*self.costs] != sorted({*self.costs}) or len(self.costs) < 2 or self.costs[0] != 0):
             raise UserError(f"--costs rise from 0, two of them at least, or are left empty, found {self.costs}")
         if any(delay < 1 for delay in self.delays):
@@ -92,3 +90,11 @@ class TournamentConfig:
     @property
     def folder(self) -> Path:
         return self.runs / (self.name or self.config.stem)
+
+
+def check_once(name: str, given: Sequence[str]) -> None:
+    """Refuse a setting that names nobody, or somebody twice."""
+    if not given:
+        raise UserError(f"--{name} names nobody: give at least one")
+    if len({*given}) < len(given):
+        raise UserError(f"--{name} names each once, found {', '.join(given)}")

@@ -94,13 +94,17 @@ def plan(config: TournamentConfig, settings: Mapping[str, Any], passed_on: Seque
         raise UserError("a tournament joins its windows, so that no bar may be tested twice or left out: leave "
                         f"--walk.step out, or give it the {config.walk.test} bars of --walk.test")
     kinds = {(algo, encoder): experiment_of({**settings, "algo": algo, "encoder": encoder, "seed": config.seed},
-                                            INSTEAD, passed_on, pick=config.on == "here")
+                                            INSTEAD, passed_on, pick=False)  # each cell picks, where it is done
              for algo, encoder in config.agents}
     first = next(iter(kinds.values()))
+    if config.on == "here":
+        pick_device(first.device)  # refuses one that is not there
     rules_of(first.env, config.costs, config.delays)
     best_possible(first.data, first.env)  # refuses rules that it cannot play by
     trees = tuple(member for member in first.ensemble.members if member not in ENCODERS)
     members = tuple(name for name in config.encoders if name != "none") + trees
+    if not members:
+        raise UserError("agents alone have nobody to be compared with: name an encoder, or --ensemble.members forest")
     ensemble = replace(first.ensemble, members=members)
     found = []
     for number, data in enumerate(windows(first.data, config.walk, config.runs / "cache" / "features"), start=1):

@@ -13,7 +13,7 @@ from agents.arena.meeting import OWN, at_cost
 from agents.arena.report import HOLD, ORACLE, Report, beyond, growth_of, lines, team_lines, told
 from agents.arena.rollout import Track
 from agents.arena.season import CAMPS, Camp, Season, camp, teams_in, whole
-from agents.arena.statistics.luck import bars_needed, best_of, deflated, probable
+from agents.arena.statistics.luck import bars_needed, best_of, deflated, probable, ratio_of
 from agents.arena.statistics.overfitting import Overfitting, overfitting
 from agents.arena.statistics.power import years_needed
 from agents.arena.statistics.resampling import Resampled, over_seeds, resample
@@ -113,7 +113,7 @@ def find(season: Season, bootstrap: BootstrapConfig) -> Findings:
               for name in dict.fromkeys([*teams, *opponents])),
         trials,
         overfitting(competing, BLOCKS) if competing.shape[1] >= 2 * BLOCKS and len(competing) > 1 else None,
-        {name: superior(np.log1p(fund([tracks[place] for place in groups[name]])), np.log1p(competing),
+        {name: superior(grown_by_bar([tracks[place] for place in groups[name]]), np.log1p(competing),
                         bootstrap.block, bootstrap.draws, bootstrap.seed) for name in opponents},
         curves_of(season, camps), regimes_of(season, {name: [tracks[place] for place in groups[name]] for name in
                                                       dict.fromkeys([*(one.name for one in camps), *opponents])},
@@ -128,14 +128,15 @@ def groups_of(tracks: Sequence[Track]) -> dict[str, list[int]]:
     return found
 
 
-def fund(tracks: Sequence[Track]) -> np.ndarray:
-    """(K,) returns of capital that is spread evenly over several seeds, anew at every bar."""
-    return np.asarray(np.mean([returns_of(track.equity) for track in tracks], axis=0))
+def grown_by_bar(tracks: Sequence[Track]) -> np.ndarray:
+    """(K,) log growth of each bar, mean over seeds."""
+    return np.asarray(np.mean([np.log1p(returns_of(track.equity)) for track in tracks], axis=0))
 
 
 def about(season: Season, tracks: Sequence[Track], config: BootstrapConfig) -> str:
-    return (f"{len(season.tests)} windows one after the other, whose bars nobody had seen when everything was trained "
-            f"and chosen ({told(tracks[0], config)}")
+    count = len(season.tests)
+    windows = f"{count} windows one after the other" if count > 1 else "1 window"
+    return f"{windows}, whose bars nobody had seen when everything was trained and chosen ({told(tracks[0], config)}"
 
 
 def against(theirs: str, ours: Sequence[str], tracks: Sequence[Track], groups: dict[str, list[int]],
@@ -182,12 +183,12 @@ def spread_beside(name: str, camps: Sequence[Camp], everyone: Sequence[Track]) -
 
 
 def lucky(name: str, tracks: Sequence[Track], trials: int, spread: float) -> Luck:
-    returns, bars = fund(tracks), tracks[0].bars_per_year
+    returns, bars = np.stack([returns_of(track.equity) for track in tracks]), tracks[0].bars_per_year
     hurdle = best_of(trials, spread) * float(np.sqrt(bars))
     if not any(track.turnover.any() for track in tracks):
         return Luck(name, False, 0.0, float("nan"), hurdle, float("nan"), float("inf"))
-    return Luck(name, True, float(sharpe(returns, bars)), probable(returns), hurdle, deflated(returns, trials, spread),
-                bars_needed(returns) / bars)
+    return Luck(name, True, ratio_of(returns) * float(np.sqrt(bars)), probable(returns), hurdle,
+                deflated(returns, trials, spread), bars_needed(returns) / bars)
 
 
 def curves_of(season: Season, camps: Sequence[Camp]) -> tuple[Curve, ...]:
@@ -239,7 +240,7 @@ def regimes_of(season: Season, contestants: dict[str, list[Track]], config: Boot
             found[name] = {}
             continue
         there = np.stack([*kinds.values()], axis=1).astype(float)  # (K, kinds)
-        grown = np.log1p(fund(tracks))[:, None] * there * tracks[0].bars_per_year
+        grown = grown_by_bar(tracks)[:, None] * there * tracks[0].bars_per_year
         found[name] = dict(zip(kinds, means(grown, config, there), strict=True))
     return found
 

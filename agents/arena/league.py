@@ -5,13 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock, Timeout
+
 from agents.arena.config import TournamentConfig
 from agents.arena.contest import Window, audit, auditing, learn, meetings, plan, pretrain, pretraining, training
-from agents.arena.meeting import meet
+from agents.arena.meeting import TABLES, Meeting, meet
 from agents.arena.sections import report
 from agents.cells import DIGEST, paths_of, side_by_side
 from agents.cluster import Needs
@@ -28,33 +32,68 @@ Found = TypeVar("Found")
 CELLS = "cells"  # folder of marks, in that of the tournament
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a tournament's settings are, before they are read."""
+
+    config: Path
+
+
 def hold(argv: Sequence[str]) -> str:
     """Train everybody in every window, let them meet, and write the report; what there is to say of it."""
     config, settings, passed_on = asked(argv)
-    started = time.perf_counter()
     windows = plan(config, settings, passed_on)
-    first = windows[0].first
-    announce(config, windows)
+    with alone_in(config.folder):
+        hold_all(config, windows, shlex.join(["python", "scripts/evaluate.py", *argv]))
+    return told_again(config.folder)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Two that write one tournament would write over each other."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.with_name(f".{folder.name}.lock"), blocking=False):
+            yield
+    except Timeout:
+        raise UserError(f"the tournament in {folder} is being held by another process: wait for it, or give this one "
+                        "another --name") from None
+
+
+def hold_all(config: TournamentConfig, windows: Sequence[Window], command: str) -> None:
+    """Everything but the report. A tournament that has come to its end is kept where nothing of it is of use here."""
+    started = time.perf_counter()
+    first, done = windows[0].first, config.folder / CELLS
+    agents, met = training(config, windows), meetings(config, windows)
     run = Run(config.folder, {**plain(config), "experiment": plain(first)}, config.seed,
-              goes_on=is_tournament(config.folder))
-    done, needs = config.folder / CELLS, Needs(first.agent.threads, first.device)
+              goes_on=any(path.exists() for path in paths_of(learn, agents, done).values()))
+    needs = Needs(first.agent.threads, first.device)
+    announce(config, windows, audit_first=not all(
+        path.exists() for path in paths_of(audit, auditing(windows), done).values()))
     [audited] = [found for _, found in side_by_side(audit, auditing(windows), done, 1, config.on, needs)]
     if audited.leaks:
         raise UserError(f"{audited.leaks} leaks found, the first: {audited.worst}; python scripts/audit_leakage.py "
                         "shows all of them")
     each(pretrain, pretraining(config, windows), config, needs, "encoders")
-    each(learn, training(config, windows), config, needs, "agents")
-    met = each(meet, meetings(config, windows), config, needs, "meetings")
+    each(learn, agents, config, needs, "agents")
+    forget_lost(met, done)
+    said = each(meet, met, config, needs, "meetings")
     run.done(
         windows=len(windows), seeds=config.seeds, costs=config.costs, folder=str(config.folder),
-        command=shlex.join(["python", "scripts/evaluate.py", *argv]), bootstrap=first.bootstrap, audit=audited,
+        command=command, bootstrap=first.bootstrap, audit=audited,
         trials=trials_of(config.runs, history_of(first.data)), market=windows[0].market,
-        unit=first.env.costs.per_unit, remarks=next(iter(met.values())).remarks,
+        unit=first.env.costs.per_unit, remarks=next(iter(said.values())).remarks,
         meetings=[{"window": window.number, "fingerprint": window.market, "taught on rows": found.taught,
                    "chosen on rows": found.chosen, "tested on rows": found.tested, "contestants": found.contestants}
-                  for window, found in zip(windows, met.values(), strict=True)],
+                  for window, found in zip(windows, said.values(), strict=True)],
         seconds=round(time.perf_counter() - started, 1))
-    return told_again(config.folder)
+
+
+def forget_lost(met: Mapping[str, Meeting], done: Path) -> None:
+    """A meeting whose tables are gone has to be held again."""
+    for name, path in paths_of(meet, met, done).items():
+        if not all((met[name].folder / table).exists() for table in TABLES):
+            path.unlink(missing_ok=True)
 
 
 def told_again(folder: Path) -> str:
@@ -77,8 +116,10 @@ def is_tournament(folder: Path) -> bool:
 def asked(argv: Sequence[str]) -> tuple[TournamentConfig, Mapping[str, Any], list[str]]:
     """The tournament's own settings, those of its file for every training, and the flags that are passed on."""
     own, passed_on = parted(TournamentConfig, argv)
-    place = parse(TournamentConfig, own).config
+    place = parse(Place, parted(Place, argv)[0]).config
     file = read_yaml(place)
+    if not file:
+        raise UserError(f"{place} is empty: say at least which algos and encoders are to meet")
     settings = file.pop("experiment", {})
     if not isinstance(settings, Mapping):
         raise UserError(f"experiment in {place} must hold 'key: value' lines, found {settings!r}")
@@ -102,11 +143,13 @@ def check_words(passed_on: Sequence[str]) -> None:
                             f"train_agent.py may stand beside them{did_you_mean(name, [*own, *known])}")
 
 
-def announce(config: TournamentConfig, windows: Sequence[Window]) -> None:
+def announce(config: TournamentConfig, windows: Sequence[Window], audit_first: bool) -> None:
     kinds, seeds = len(config.agents), config.seeds
-    print(f"{len(windows)} windows x {kinds} kinds of agents x {seeds} seeds: {len(windows) * kinds * seeds} "
-          f"trainings, {config.jobs} at a time; what is done stays done. First the causal test of data, encoder and "
-          "agent, which takes minutes", file=sys.stderr, flush=True)
+    at_once = f", {config.jobs} at a time" if config.on == "here" else ""
+    first = " First the causal test of data, encoder and agent, which takes minutes" if audit_first else ""
+    print(f"windows {len(windows)} x kinds of agents {kinds} x seeds {seeds}: trainings "
+          f"{len(windows) * kinds * seeds}{at_once}; a tournament that is stopped goes on by the same command.{first}",
+          file=sys.stderr, flush=True)
 
 
 def each(work: Callable[[Given], Found], cells: Mapping[str, Given], config: TournamentConfig, needs: Needs,
@@ -125,6 +168,14 @@ def each(work: Callable[[Given], Found], cells: Mapping[str, Given], config: Tou
             continue
         new = len(found) - len(before)
         left = (time.perf_counter() - started) / new * (len(cells) - len(found))
-        print(f"{what}: {len(found)} of {len(cells)}, {name}; about {left / 60:.0f} min left of these",
-              file=sys.stderr, flush=True)
+        print(f"{what}: {len(found)} of {len(cells)}, {name}; about {time_of(left)} left of these", file=sys.stderr,
+              flush=True)
     return {name: found[name] for name in cells}
+
+
+def time_of(seconds: float) -> str:
+    """
+    >>> time_of(45.2), time_of(400)
+    ('45 s', '7 min')
+    """
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -31,6 +31,7 @@ from envs.config import EnvConfig
 
 TRACKS, VALIDATION, SCENARIOS = "tracks.parquet", "validation.parquet", "scenarios.parquet"
 BARS, FORECASTS = "bars.parquet", "forecasts.parquet"
+TABLES = (TRACKS, VALIDATION, SCENARIOS, BARS, FORECASTS)
 OWN, WORST, NOISE = "as it is", "worst fills", "noise of"
 
 

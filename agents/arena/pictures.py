@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from scipy.stats import trim_mean
 
 from agents.arena.findings import Findings, grown_in_windows
@@ -17,6 +19,7 @@ from agents.arena.months import by_year, monthly
 from agents.arena.report import HOLD
 from agents.arena.rollout import Track
 from agents.arena.season import teams_in, whole
+from agents.arena.statistics.runs import iqm
 from agents.diagnosis.pictures import canvas
 
 POINTS = 1_200  # of a curve: more cannot be seen
@@ -67,8 +70,11 @@ def equity(compared: Mapping[str, Sequence[Track]]) -> Figure:
             axes.fill_between(tracks[0].time[at], curves.min(axis=0), curves.max(axis=0), color=hue, alpha=0.15)
     axes.axhline(1.0, color="black", linewidth=0.6, zorder=0)  # beneath whoever is in cash
     axes.set_yscale("log")
-    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        which(lambda value, _: f"{value:g}")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(MaxNLocator(7) if high < 10 * low else LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
     axes.set(ylabel="equity / start", title="Equity; a band spans the seeds")
     axes.legend(fontsize=8)
     plain(axes)
@@ -76,23 +82,29 @@ def equity(compared: Mapping[str, Sequence[Track]]) -> Figure:
 
 
 def drawdown(compared: Mapping[str, Sequence[Track]]) -> Figure:
+    """The middle of the seeds, all of them as a band; the deepest of each as the tables have it."""
     figure = canvas(9, 3.2)
     axes = figure.subplots()
     for hue, (name, tracks) in zip(HUES, compared.items()):
         falls = np.stack([track.equity / np.maximum.accumulate(track.equity) - 1 for track in tracks])
         at = thinned(falls.shape[1])
-        axes.plot(tracks[0].time[at], 100 * np.median(falls[:, at], axis=0), color=hue, linewidth=1.0,
-                  label=f"{name} (deepest {falls.min():.1%})")
-    axes.set(ylabel="per cent below the highest", title="Drawdown")
+        when, shown = tracks[0].time[at], 100 * falls[:, at]
+        axes.plot(when, trim_mean(shown, 0.25, axis=0), color=hue, linewidth=1.0,
+                  label=f"{name} (max_drawdown {iqm(-falls.min(axis=1)):.1%})")
+        if len(tracks) > 1:
+            axes.fill_between(when, shown.min(axis=0), shown.max(axis=0), color=hue, alpha=0.15)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
+    axes.set(ylabel="per cent below the highest", title="Drawdown; a band spans the seeds")
     axes.legend(fontsize=8)
     plain(axes)
     return figure
 
 
 def months(compared: Mapping[str, Sequence[Track]]) -> Figure:
-    """A panel for each, a square for each calendar month; of several seeds the mean. One month in ten is off the scale,
-    so that it does not pale the others."""
-    tables = {name: by_year(pd.concat([monthly(track.time, track.equity) for track in tracks], axis=1).mean(axis=1))
+    """A panel for each, a square for each calendar month; of several seeds the mean in logs, as the tables have it. One
+    month in ten is off the scale, so that it does not pale the others."""
+    tables = {name: by_year(np.expm1(np.log1p(pd.concat([monthly(track.time, track.equity) for track in tracks],
+                                                        axis=1)).mean(axis=1)))
               for name, tracks in compared.items()}
     height = max(len(table) for table in tables.values())
     figure = canvas(9, 0.7 * len(tables) + 0.32 * height * len(tables))

@@ -43,7 +43,7 @@ FRESH, YEARS = 1_000, 4  # added to a market's seed for the years that it is jud
 PARTS = 64  # that are walked side by side
 TINY: dict[str, Any] = {
     "data": {"groups": ["returns", "onchain_hourly"], "window": 8, "labels": {"horizon": 8},
-             "simulator": {"bars": 13_200, "edge": 0.3}},
+             "simulator": {"bars": 13_200}},
     "pretrain": {"epochs": 6, "rows_per_epoch": 2_048}, "ensemble": {"members": []},
     "agent": {"steps": 200_000, "net": [16], "validations": 3, "second_look": False}, "bootstrap": {"draws": 1_000},
 }
@@ -60,7 +60,7 @@ KINDS: dict[str, tuple[dict[str, Any], ...]] = {  # who is to win, and how the m
 CAMP = {"agents": "chosen agents", "signals": "chosen signals"}
 REFUSED = {"algo": "--algos", "encoder": "", "encoders": "", "seeds": "", "seed": "--tournaments", "market": "",
            "config": "", "data.source": "", "data.path": "", "data.simulator.seed": "--tournaments",
-           "data.simulator.edge": "--kinds"}
+           "data.simulator.edge": "--edge"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Planted:
 
     kind: str
     seed: int  # of the market
+    edge: float  # of the market, where somebody is to win
     algos: tuple[str, ...]
     folder: Path
     passed_on: tuple[str, ...] = ()
@@ -83,7 +84,8 @@ class Planted:
         """What makes a kind what it is stands over the flags that are passed on."""
         check_not_in(REFUSED, self.passed_on)
         own = [word for part in KINDS[self.kind] for word in flags(part)]
-        return plan(self.config, TINY, [*self.passed_on, "--data.simulator.seed", str(self.seed), *own])
+        return plan(self.config, TINY, [*self.passed_on, "--data.simulator.seed", str(self.seed),
+                                        "--data.simulator.edge", str(self.edge), *own])
 
 
 @dataclass(frozen=True)

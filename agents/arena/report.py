@@ -109,6 +109,8 @@ def team_lines(tracks: Sequence[Track], draws: Resampled, config: BootstrapConfi
     for name, places in teams_of(tracks).items():
         found = {metric: iqm(np.array([getattr(tracks[place].metrics, metric) for place in places]))
                  for metric in SHOWN}
+        if held := [place for place in places if tracks[place].metrics.exposure]:  # the others have no bar to win
+            found["win_rate"] = iqm(np.array([tracks[place].metrics.win_rate for place in held]))
         found["total_return"] = np.expm1(iqm(growth_of(tracks)[places]))  # in logs, as its interval is
         drawn = over_seeds(draws, places, config.seed)
         low, high = np.expm1(interval(drawn.growth, config.level))

@@ -59,6 +59,7 @@ class Pick:
     window: int
     name: str  # of a team where it has several seeds
     validated: float  # log growth per year on the validation rows, over seeds the interquartile mean
+    alike: int = 1  # how many grew as much, of whom it was the first
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,7 @@ def camp(season: Season, kind: str) -> Camp | None:
         if not said:
             return None
         name = max(said, key=lambda one: said[one])
-        picks.append(Pick(number, name, said[name]))
+        picks.append(Pick(number, name, said[name], [*said.values()].count(said[name])))
         followed.append(teams_in(after, kind)[name])
     seeds = range(min(len(tracks) for tracks in followed))
     called = CAMPS[kind]

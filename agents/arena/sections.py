@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.arena.findings import Duel, Findings, by_kind, by_window, find, intervals
+from agents.arena.findings import Findings, by_kind, by_window, find, intervals
 from agents.arena.meeting import NOISE, OWN, at_cost
 from agents.arena.page import Section, write_report
 from agents.arena.pictures import pictures
 from agents.arena.report import BESIDE, HOLD, ORACLE, readable
 from agents.arena.season import CAMPS, Season, growth_per_year, whole
 from agents.arena.statistics.runs import iqm
-from agents.arena.verdict import Verdict, p_value, signed, verdict
+from agents.arena.verdict import Verdict, p_value, signed, verdict, years
 from configs.run import plain, write_json
 from data.bootstrap import BootstrapConfig
 from encoders.score_table import as_markdown
@@ -89,11 +89,15 @@ def leading(found: Findings) -> Section:
         f"slippage together. {found.season.record['remarks']}".strip(),
         "Each camp is judged by what could have been traded: before each window the contestant that had grown most on "
         "the validation rows, whatever it then made of the test rows.",
+        "`turnover/year`: value traded over equity. `costs`: all that was paid, of the starting capital. `trades`: "
+        "bars with an order; everybody begins each window in cash, so that who buys and holds buys in each. "
+        "`exposure`: what is held over equity, long or short. `win_rate`: bars that gained among those on which "
+        "something was held.",
     ), (("", leaders(found)),), (("equity", "Equity of the camps and of holding"),))
 
 
 def everybody(found: Findings) -> Section:
-    table = found.report.table
+    table = with_seeds(found.report.table) if len(found.report.teams) else found.report.table
     mine = [name for name in table.index if not any(name.startswith(camp) for camp in CAMPS.values())]
     tables = [("Means over seeds; of four or more, over the middle half of them", readable(found.report.teams))]
     return Section("Everybody", (
@@ -102,6 +106,13 @@ def everybody(found: Findings) -> Section:
     ), (*(tables if len(found.report.teams) else []), ("Each alone", readable(table.loc[mine])),
         ("What else is asked of each (`information_ratio`: against buying and holding; `value_at_risk`: what one bar "
          "in twenty falls short of; `expected_shortfall`: the mean of those)", readable(table.loc[mine], BESIDE))))
+
+
+def with_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Every agent with its seed in its name: what goes without is all seeds together."""
+    return table.rename(index={name: f"{name}, seed {seed}" for name, kind, seed in
+                               zip(table.index, table["kind"], table["seed"], strict=True)
+                               if kind == "rl" and not name.endswith(f", seed {seed}")})
 
 
 def best_there_is(found: Findings) -> str:
@@ -119,7 +130,8 @@ def in_cash(found: Findings) -> str:
 
 def chosen(found: Findings) -> Section:
     """Who stood for each camp, and how that was chosen."""
-    rows = [{"window": pick.window, "camp": one.name, "chosen": pick.name,
+    rows = [{"window": pick.window, "camp": one.name,
+             "chosen": pick.name if pick.alike == 1 else f"{pick.name}, the first of {pick.alike} alike",
              "growth a year on the validation rows": signed(pick.validated),
              "on the test rows": signed(tested(found, pick.window, pick.name))}
             for one in found.camps for pick in one.picks]
@@ -141,7 +153,7 @@ def duels(found: Findings) -> Section | None:
     rows = [{"": duel.ours, "against": duel.theirs, "log growth a year [interval]":
              f"{signed(duel.growth)} [{signed(duel.low)}, {signed(duel.high)}]", "p": p_value(duel.p),
              "p, of all with that opponent": p_value(duel.held), "ahead in a window": f"{duel.better:.0%}",
-             "years to show it": years(duel)} for duel in found.duels]
+             "years to show it": years(duel.years)} for duel in found.duels]
     text = ["Differences on the same bars, in the same resampled histories. `p, of all with that opponent` counts that "
             "there are several (Holm). `ahead in a window` is how probable it is that a run of the first ends a window "
             "ahead of one of the second. The last column is how long one would have to watch for a difference of this "
@@ -154,15 +166,11 @@ def duels(found: Findings) -> Section | None:
                    (("profiles", "Share of runs that grew by more than so much"),))
 
 
-def years(duel: Duel) -> str:
-    return f"{duel.years:,.1f}" if np.isfinite(duel.years) else "never"
-
-
 def luck(found: Findings) -> Section:
     rows = [{"": one.name, "Sharpe": f"{one.sharpe:+.2f}", "above zero": share(one.probable),
              "the best by luck": f"{one.hurdle:.2f}",
              "above the best by luck": share(one.deflated),
-             "years that show it": f"{one.years:,.1f}" if np.isfinite(one.years) else "never"} for one in found.luck]
+             "years that show it": years(one.years)} for one in found.luck]
     text = [f"{found.trials:,} agents that could have been chosen were trained on this history so far, those of each "
             "window counted for themselves (`trials.jsonl` beside the runs); what signals chose among is not in it. "
             "The best of so many worthless ones would be expected to show the Sharpe ratio of the column `the best by "
@@ -267,5 +275,6 @@ def again(found: Findings) -> Section:
     return Section("How to repeat it", (
         f"Seeds {record['seed']} to {record['seed'] + record['seeds'] - 1}; {libraries}. Every number here is made of "
         "`window<n>/tracks.parquet`, `validation.parquet`, `scenarios.parquet`, `bars.parquet` and "
-        "`forecasts.parquet`; the second command makes them anew from these.",
+        "`forecasts.parquet`, and of `run.json` (trainings, causal test, rows); the second command makes them anew "
+        "from these.",
     ), code=f"{record['command']}\npython scripts/evaluate.py --from {record['folder']}")

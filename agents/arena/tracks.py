@@ -44,8 +44,12 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}): delete it and its window's mark in cells/, "
-                        "and give the tournament's command again") from None
+        raise damaged(path, str(error).splitlines()[0]) from None
+
+
+def damaged(path: Path, why: str) -> UserError:
+    return UserError(f"{path} is damaged ({why}): delete it and give the tournament's command again, it goes on from "
+                     "what is done")
 
 
 def load_tracks(path: Path) -> list[Track]:
@@ -62,4 +66,8 @@ def load_tracks(path: Path) -> list[Track]:
             assets=tuple(name.removeprefix(WEIGHT) for name in held), time=one["time"].to_numpy("datetime64[us]"),
             equity=one["equity"].to_numpy(), weights=one[held].to_numpy()[1:],
             turnover=one["turnover"].to_numpy()[1:], costs=one["costs"].to_numpy()[1:]))
+    if len({len(track.equity) for track in found}) != 1:
+        raise damaged(path, "not everybody has as many rows")
+    if not table[["equity", "turnover", "costs", *held]].notna().all(axis=None):
+        raise damaged(path, "a number is missing")
     return found

@@ -15,6 +15,7 @@ import numpy as np
 
 from agents.arena.findings import Duel, Findings, Luck
 from agents.arena.report import HOLD
+from agents.arena.season import CAMPS
 
 SURE = 0.95  # confidence from which a deflated Sharpe ratio counts as more than luck
 
@@ -38,8 +39,7 @@ def verdict(found: Findings) -> Verdict:
     several = len(found.camps[0].tracks) > 1
     winner = ahead if duel.clear and low > 0 and not behind_market and several else ""
     said = [found.season.record["remarks"], difference(duel, ahead, behind)]
-    if idle := [one.name for one in found.camps if not any(track.turnover.any() for track in one.tracks)]:
-        said.append(f"{' and '.join(idle).capitalize()} stayed in cash throughout.")
+    said += in_cash(found)
     if winner:
         sure = "" if luck.deflated >= SURE else ", though that may be luck after so many trials"
         said.append(f"**{ahead.capitalize()} win** on these bars{sure}.")
@@ -53,7 +53,7 @@ def verdict(found: Findings) -> Verdict:
                     f"({signed(low)} to {signed(high)} a year): the others lost more.")
     else:
         said.append("**No evidence** that either is better.")
-    said += [power(duel), market(beside), lucky(found, luck), ends(found, ahead)]
+    said += [power(duel), market(beside, ahead), lucky(found, luck, ahead), ends(found, ahead)]
     return Verdict(winner, " ".join(one for one in said if one))
 
 
@@ -64,6 +64,20 @@ def difference(duel: Duel, ahead: str, behind: str) -> str:
     low, high = sorted((duel.low, duel.high)) if duel.growth >= 0 else sorted((-duel.low, -duel.high))
     return (f"{ahead.capitalize()} grew by {size:.1%} a year more than {behind} (log growth; interval {signed(low)} "
             f"to {signed(high)}, p {p_value(duel.p, sign=True)}).")
+
+
+def in_cash(found: Findings) -> list[str]:
+    """Who did not trade, or in a part of the windows alone: the rest of what they show is that of cash."""
+    said, windows = [], len(found.season.tests)
+    for one in found.camps:
+        traded = [any(track.turnover.any() for track in season if track.entrant == pick.name)
+                  for season, pick in zip(found.season.tests, one.picks, strict=True)]
+        if not any(traded):
+            said.append(f"{one.name.capitalize()} stayed in cash throughout.")
+        elif not all(traded):
+            said.append(f"{one.name.capitalize()} traded in {sum(traded)} of {windows} windows, and stayed in cash in "
+                        "the others.")
+    return said
 
 
 def own_growth(found: Findings, camp: str) -> tuple[float, float]:
@@ -80,23 +94,24 @@ def own_growth(found: Findings, camp: str) -> tuple[float, float]:
 def power(duel: Duel) -> str:
     if duel.clear or not np.isfinite(duel.years):
         return ""
-    return f"If the difference is what it looks like, {duel.years:,.1f} years of such bars would show it."
+    return f"If the difference is what it looks like, {years(duel.years)} years of such bars would show it."
 
 
-def market(beside: Duel) -> str:
+def market(beside: Duel, ahead: str) -> str:
     more = "more" if beside.growth >= 0 else "less"
     told = "" if beside.clear else ", which may be chance"
-    return (f"Against {beside.theirs} those ahead grew by {abs(beside.growth):.1%} a year {more} (interval "
+    return (f"Against {beside.theirs} {ahead} grew by {abs(beside.growth):.1%} a year {more} (interval "
             f"{signed(beside.low)} to {signed(beside.high)}){told}.")
 
 
-def lucky(found: Findings, luck: Luck) -> str:
-    tried = f"After {found.trials:,} trainings on this history"
+def lucky(found: Findings, luck: Luck, ahead: str) -> str:
+    beside = "" if ahead == CAMPS["rl"] else " of agents (what signals chose among is not counted)"
+    tried = f"After {found.trials:,} trainings{beside} on this history"
     if not luck.traded:
-        return f"{tried} those ahead never traded, so there is no luck to take out."
+        return f"{tried} {ahead} never traded, so there is no luck to take out."
     verdict = "more than luck" if luck.deflated >= SURE else "not distinguishable from luck"
     return (f"{tried} the best of as many worthless ones would be expected to show a Sharpe ratio of "
-            f"{luck.hurdle:.2f}; those ahead show {luck.sharpe:.2f}, which is {verdict} (deflated Sharpe ratio "
+            f"{luck.hurdle:.2f}; {ahead} show {luck.sharpe:.2f}, which is {verdict} (deflated Sharpe ratio "
             f"{luck.deflated:.2f}).")
 
 
@@ -109,6 +124,17 @@ def ends(found: Findings, camp: str) -> str:
     if curve.break_even == 0:
         return "Nor would they have grown if orders were free."
     return f"Their growth ends where an order costs {curve.break_even:.1f} bps in all."
+
+
+def years(count: float) -> str:
+    """No more digits than such an estimate has.
+
+    >>> years(4.96), years(118.7), years(19_339.0), years(float("inf"))
+    ('5.0', '119', 'over 1,000', 'never')
+    """
+    if not np.isfinite(count):
+        return "never"
+    return f"{count:.1f}" if count < 10 else f"{count:.0f}" if count <= 1_000 else "over 1,000"
 
 
 def p_value(p: float, sign: bool = False) -> str:

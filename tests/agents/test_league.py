@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pytest
 
 from agents.arena.contest import learn, meetings, plan, training
 from agents.arena.findings import find
-from agents.arena.league import CELLS, asked, each, hold, told_again
+from agents.arena.league import CELLS, alone_in, asked, each, hold, told_again
 from agents.arena.meeting import meet, rules_of
 from agents.arena.rollout import Contestant, compete
 from agents.arena.season import Season
@@ -282,7 +283,7 @@ def test_rules_change_one_thing_at_a_time():
 
 
 @pytest.mark.parametrize(("more", "said"), [
-    (["--algos", "ppoo"], "did you mean 'ppo'"), (["--algos", "ppo", "ppo"], "each of its contestants once"),
+    (["--algos", "ppoo"], "did you mean 'ppo'"), (["--algos", "ppo", "ppo"], "--algos names each once"),
     (["--algo", "ppo"], "did you mean --algos"), (["--net.width", "4"], "net. is about one encoder"),
     (["--costs", "0"], "two of them at least"), (["--costs", "5", "10"], "rise from 0"),
     (["--costs", "0", "6000"], "sensible, found 6000"), (["--delays", "0"], "at least 1"),
@@ -292,6 +293,8 @@ def test_rules_change_one_thing_at_a_time():
     (["--data.span", "0", "900"], "--walk.train"), (["--walk.train", "9000"], "too few rows to walk"),
     (["--walk.step", "90"], "twice"), (["--agent.step", "3"], "did you mean 'agent.steps'"),
     (["--name", "cache"], "take another"), (["--name", "/x"], "take another"),
+    (["--seed", str(10**20)], "seeds end at 4294967295"), (["--walk.train", "0"], "found 0, 250, 200"),
+    (["--encoders", "none", "--ensemble.members"], "nobody to be compared with"),
 ])
 def test_what_is_wrong_is_said_before_any_work(words, more, said):
     with pytest.raises(UserError, match=re.escape(said)):
@@ -307,6 +310,60 @@ def test_a_folder_without_a_tournament_is_no_tournament(tmp_path, held):
     (tmp_path / "half" / "run.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="stopped before its end"):
         told_again(tmp_path / "half")
+
+
+@pytest.mark.parametrize(("cut", "said"), [
+    (lambda table: table[(table["contestant"] != "cash") | (table.index % 2 == 0)], "not everybody has as many rows"),
+    (lambda table: table.assign(equity=table["equity"].where(table.index != 7)), "a number is missing"),
+])
+def test_a_table_that_is_cut_is_called_damaged(held, tmp_path, cut, said):
+    shutil.copytree(held[0], tmp_path / "cut", ignore=shutil.ignore_patterns("bundle"))
+    path = tmp_path / "cut" / "window2" / "tracks.parquet"
+    cut(pd.read_parquet(path)).to_parquet(path)
+    with pytest.raises(UserError, match=f"tracks.parquet is damaged .{said}.*command again"):
+        told_again(tmp_path / "cut")
+
+
+def test_a_table_that_is_gone_is_made_again_by_the_same_command(held, words, capsys):
+    folder, said = held
+    (folder / "window2" / "bars.parquet").unlink()
+    with pytest.raises(UserError, match=r"bars\.parquet is missing: give the tournament's command again"):
+        told_again(folder)
+    capsys.readouterr()
+    assert hold(words) == said
+    told = capsys.readouterr().err
+    assert "meetings: 2 of 2, window2-meeting" in told
+    assert "agents: " not in told
+
+
+def test_another_tournament_of_the_same_name_leaves_the_finished_one_beside_it(held, words, tmp_path, monkeypatch):
+    shutil.copytree(held[0], tmp_path / "tiny", ignore=shutil.ignore_patterns("bundle"))
+    monkeypatch.setattr("agents.arena.league.side_by_side", begun := Mock(side_effect=UserError("begun")))
+    with pytest.raises(UserError, match="begun"):
+        hold([*words, "--runs", str(tmp_path), "--agent.lr", "0.5"])
+    assert begun.called
+    before = tmp_path / "tiny.before"
+    assert (before / "report.md").read_bytes() == (held[0] / "report.md").read_bytes()
+    assert told_again(before)
+    assert not (tmp_path / "tiny" / "report.md").exists()
+
+
+def test_two_do_not_hold_one_tournament_at_once(words, file):
+    with alone_in(file.parent / "runs" / "tiny"), pytest.raises(UserError, match="being held by another process"):
+        hold(words)
+
+
+def test_a_cell_is_the_same_on_a_cluster(words):
+    config, settings, passed_on = asked(words)
+    there = replace(config, on="ray")
+    assert paths_of(learn, training(config, plan(config, settings, passed_on)), Path()) == paths_of(
+        learn, training(there, plan(there, settings, passed_on)), Path())
+
+
+def test_an_empty_file_is_no_tournament(tmp_path):
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    with pytest.raises(UserError, match=r"empty\.yaml is empty"):
+        hold(["--config", str(tmp_path / "empty.yaml")])
 
 
 def test_cells_are_named_for_what_they_are(words):

@@ -34,6 +34,18 @@ def test_the_probabilistic_ratio_is_that_of_skfolio(returns, benchmark):
         measures.probabilistic_sharpe_ratio(returns, benchmark), abs=1e-12)
 
 
+def test_several_seeds_are_judged_as_one_of_the_middle_and_not_as_all_at_once(returns):
+    """Three seeds that earn the same and are unlike each other would show a higher ratio as one account."""
+    assert probable(np.stack([returns] * 3), 0.01) == pytest.approx(probable(returns, 0.01))
+    assert bars_needed(np.stack([returns] * 3)) == pytest.approx(bars_needed(returns))
+    seeds = np.stack([np.roll(returns, 100 * number) for number in range(3)])
+    assert probable(seeds) == pytest.approx(probable(returns))
+    together = seeds.mean(axis=0)
+    assert abs(sharpe(together, 1.0)) > abs(sharpe(returns, 1.0))
+    idle = np.stack([returns, returns, np.zeros_like(returns)])
+    assert probable(idle) == pytest.approx(stats.norm.cdf(stats.norm.ppf(probable(returns)) * 2 / 3))
+
+
 @pytest.mark.parametrize("trials", [1, 2, 10, 2.5, 5_000])
 def test_the_best_of_many_is_that_of_skfolio(trials):
     assert best_of(trials, 0.03) == pytest.approx(measures.expected_max_sharpe_ratio(trials, 0.03), abs=1e-15)

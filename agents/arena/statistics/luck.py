@@ -1,6 +1,7 @@
 """Is a Sharpe ratio more than luck? Bailey and Lopez de Prado, 2012 (`probable`, `bars_needed`) and 2014 (`deflated`).
 
-Sharpe ratios are of one bar, mean over deviation; returns are net and simple.
+Sharpe ratios are of one bar, mean over deviation; returns are net and simple, (K,), or (S, K) of several seeds: what is
+judged then has the seeds' mean Sharpe ratio and scatter, and is not the calmer account of all of them at once.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import kurtosis, norm, skew
 
+from agents.arena.statistics.runs import iqm
 from envs.metrics import sharpe
 
 
@@ -17,11 +19,18 @@ def scatter(returns: np.ndarray) -> float:
 
     A series that never moves has none: NaN.
     """
+    if returns.ndim > 1:
+        known = np.array([one for one in map(scatter, returns) if np.isfinite(one)])
+        return iqm(known) if len(known) else float("nan")
     if not returns.std() > 1e-14:  # rounding size
         return float("nan")
     ratio = float(sharpe(returns, 1.0))
     squared = 1 - float(skew(returns)) * ratio + (float(kurtosis(returns, fisher=False)) - 1) / 4 * ratio**2
     return float(np.sqrt(squared)) if squared > 0 else float("nan")
+
+
+def ratio_of(returns: np.ndarray) -> float:
+    return iqm(np.atleast_1d(sharpe(returns, 1.0)))
 
 
 def probable(returns: np.ndarray, benchmark: float = 0.0) -> float:
@@ -31,7 +40,7 @@ def probable(returns: np.ndarray, benchmark: float = 0.0) -> float:
     >>> round(probable(returns), 3), round(probable(returns, benchmark=0.1), 3)
     (0.839, 0.498)
     """
-    z = (float(sharpe(returns, 1.0)) - benchmark) * np.sqrt(len(returns) - 1) / scatter(returns)
+    z = (ratio_of(returns) - benchmark) * np.sqrt(returns.shape[-1] - 1) / scatter(returns)
     return float(norm.cdf(z))
 
 
@@ -63,7 +72,7 @@ def bars_needed(returns: np.ndarray, benchmark: float = 0.0, level: float = 0.95
     >>> round(bars_needed(returns))
     274
     """
-    ahead = float(sharpe(returns, 1.0)) - benchmark
+    ahead = ratio_of(returns) - benchmark
     if not ahead > 0:
         return float("inf")
     return float(1 + (scatter(returns) * norm.ppf(level) / ahead) ** 2)
