@@ -142,10 +142,10 @@ def meetings(config: TournamentConfig, plan: Sequence[Window]) -> dict[str, Meet
 
 
 def auditing(plan: Sequence[Window]) -> dict[str, Cell]:
-    """An agent that sees through an encoder, if there is one: more can leak there."""
+    """An agent that sees through an encoder, if there is one, for more can leak there; and all nets that forecast."""
     first = plan[0]
     seeing = next((one for (_, encoder), one in first.kinds.items() if encoder != "none"), first.first)
-    return {"audit": Cell(alone(seeing), first.market)}
+    return {"audit": Cell(seeing, first.market)}
 
 
 def pretrain(cell: Cell) -> Ended:

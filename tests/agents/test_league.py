@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents.arena.contest import learn, meetings, plan, training
+from agents.arena.contest import auditing, learn, meetings, plan, training
 from agents.arena.findings import find
 from agents.arena.league import CELLS, alone_in, asked, each, hold, told_again
 from agents.arena.meeting import meet, rules_of
@@ -216,6 +216,7 @@ def test_a_number_of_the_report_can_be_traced(held):
     assert table.loc["momentum", "total_return"] == pytest.approx(worth - 1, rel=1e-12)
     text = (folder / "report.md").read_text()
     assert f"{worth - 1:+.1%}" in text
+    assert {"| ppo + none, seed 0 ", "| ppo + none, 2 seeds "} <= {*re.findall(r"\| ppo \+ none, \w+ \w+ ", text)}
     for picture in re.findall(r"\]\((\w+\.png)\)", text):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
 
@@ -351,6 +352,11 @@ def test_another_tournament_of_the_same_name_leaves_the_finished_one_beside_it(h
 def test_two_do_not_hold_one_tournament_at_once(words, file):
     with alone_in(file.parent / "runs" / "tiny"), pytest.raises(UserError, match="being held by another process"):
         hold(words)
+
+
+def test_the_causal_test_watches_all_nets_that_forecast(words):
+    [watched] = auditing(plan(*asked([*words, "--encoders", "none", "lstm", "gru"]))).values()
+    assert (watched.config.encoder, watched.config.ensemble.members) == ("lstm", ("lstm", "gru", "forest"))
 
 
 def test_a_cell_is_the_same_on_a_cluster(words):

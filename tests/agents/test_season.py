@@ -259,6 +259,16 @@ def test_who_was_in_cash_for_a_part_of_it_is_told_of():
     assert "Chosen signals traded" not in told
 
 
+def test_a_seed_in_cash_has_no_bars_to_win_or_to_lose():
+    season = season_of({"ppo": 6e-4})
+    idle = [[replace(track, weights=np.zeros((BARS, 1))) if (track.team, track.seed) == ("ppo", 1) else track
+             for track in window] for window in season.tests]
+    report = find(replace(season, tests=idle), BOOTSTRAP).report
+    assert report.table.loc["ppo, seed 1", "win_rate"] == 0
+    assert report.teams.loc["ppo, 2 seeds", "win_rate"] == report.table.loc["ppo", "win_rate"] > 0
+    assert report.teams.loc["ppo, 2 seeds", "exposure"] == pytest.approx(report.table.loc["ppo", "exposure"] / 2)
+
+
 def test_the_other_way_round_the_other_wins():
     assert verdict(find(season_of({"net signal": 6e-4}), BOOTSTRAP)).winner == "chosen signals"
 
