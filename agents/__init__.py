@@ -13,6 +13,7 @@ from configs.registry import check_name
 
 CLONED = ("ppo", "a2c", "trpo")  # what can start from a teacher, see agents/warm.py
 SHARED = (*CLONED, "maskable_ppo", "sac", "td3", "tqc")  # what assets can share a network of, see agents/portfolios.py
+SEEDS = 2**32  # as many as NumPy's older generator knows, which Stable-Baselines3 seeds
 LEVEL, LEVELS, WEIGHTS = "one level of one asset", "a level of each asset", "weights"
 
 
@@ -82,3 +83,12 @@ def check_shared(algo: str, assets: Sequence[str] = ()) -> None:
         *most, last = SHARED
         raise UserError(f"{algo} has no network that assets could share (agent.extractor.shared): leave it out, or "
                         f"take {', '.join(most)} or {last}")
+
+
+def check_seeds(first: int, count: int) -> None:
+    """Refuse seeds beyond the last.
+
+    >>> check_seeds(7, 3)
+    """
+    if first + count > SEEDS:
+        raise UserError(f"seeds end at {SEEDS - 1}, found --seed {first} and --seeds {count}")

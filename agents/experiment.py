@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from agents import ALGOS, LEVELS, WEIGHTS, check_actions, check_clone, check_shared, check_teacher
+from agents import ALGOS, LEVELS, WEIGHTS, check_actions, check_clone, check_seeds, check_shared, check_teacher
 from agents.config import AgentConfig, CurriculumConfig
 from configs.errors import UserError
 from configs.loader import HELP, flags, known_flags, parse, preset, presets, read_yaml
@@ -26,7 +26,6 @@ from envs.execution import COSTS
 from envs.outcomes import why_not
 
 PRESETS = ("small", "full")
-SEEDS = 2**32  # as many does NumPy's older generator know, which Stable-Baselines3 seeds
 PRETRAIN = {name: {"full": f"{name}.full"} for name in ("deep_lstm", "mamba", "mamba_mhsa")}
 """presets of pretraining, by encoder and size, that stand over those of the size"""
 KEPT = {"cache", "evaluation", "known", "fair_game", "planted_edge"}
@@ -98,8 +97,7 @@ class ExperimentConfig(Choice):
         if self.seed < 0 or self.seeds < 1 or self.jobs < 0:
             raise UserError("--seed and --jobs must be at least 0 and --seeds at least 1, found --seed "
                             f"{self.seed}, --jobs {self.jobs} and --seeds {self.seeds}")
-        if self.seed + self.seeds > SEEDS:
-            raise UserError(f"seeds end at {SEEDS - 1}, found --seed {self.seed}")
+        check_seeds(self.seed, self.seeds)
         check_name("device", self.device, ("auto", "cpu", "cuda"))
         self._check_place()
         if LEVELS not in ALGOS[self.algo].chooses or self.env.action == "weights":  # how many assets the data will say

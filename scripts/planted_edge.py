@@ -44,6 +44,8 @@ class PlantedEdge:
         for name, given in (("tournaments", self.tournaments), ("jobs", self.jobs)):
             if given < 1:
                 raise UserError(f"--{name} must be at least 1, found {given}")
+        if not 0 <= self.edge <= 1:
+            raise UserError(f"--edge must be between 0 and 1, found {self.edge}")
         for name, named in (("kinds", self.kinds), ("algos", self.algos)):
             check_once(name, named)
 
@@ -52,12 +54,12 @@ def main() -> None:
     own, passed_on = parted(PlantedEdge, sys.argv[1:])
     config = parse(PlantedEdge, [*own, *(HELP & {*passed_on})])
 
-    from agents.arena.planted import Planted, counted, held
+    from agents.arena.planted import CAMP, Planted, counted, held
     from agents.cells import side_by_side
     from encoders.score_table import as_markdown
 
-    given = {f"{kind}-market{seed}": Planted(kind, seed, config.edge, config.algos, config.folder / kind,
-                                                   (*passed_on,))
+    given = {f"{kind}-market{seed}": Planted(kind, seed, config.edge if kind in CAMP else 0.0, config.algos,
+                                             config.folder / kind, (*passed_on,))
              for seed in range(config.tournaments) for kind in config.kinds}
     next(iter(given.values())).windows()  # what is wrong is said before any work
     print(f"{len(given)} tournaments, {config.jobs} at a time; what is done stays in {config.folder}", file=sys.stderr,

@@ -459,7 +459,7 @@ def test_fair_games_are_counted(tmp_path):
 @pytest.mark.parametrize(("argv", "said"), [
     (["--kinds", "everybody"], "unknown kind 'everybody'"), (["--tournaments", 0], "at least 1"),
     (["--data.simulator.edge", 0.5], "did you mean --edge?"), (["--kinds", "agents", "agents"], "names each once"),
-    (["--edge", 2], "simulator.edge must be between 0"), (["--jobs", 0], "at least 1"),
+    (["--edge", 2], "--edge must be between 0 and 1"), (["--jobs", 0], "at least 1"),
     (["--market", "btc_hourly"], "leave it out"), (["--seeds", 3], "leave it out"),
     (["--agent.step", 3], "agent.steps"), (["--algos", "ppoo"], "unknown algo"),
 ])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agents import ALGOS
+from agents import ALGOS, check_seeds
 from configs.errors import UserError
 from configs.registry import check_name
 from data.folds import WalkConfig
@@ -61,6 +61,7 @@ class TournamentConfig:
         for name, least in (("seed", 0), ("seeds", 1), ("jobs", 1)):
             if getattr(self, name) < least:
                 raise UserError(f"--{name} must be at least {least}, found {getattr(self, name)}")
+        check_seeds(self.seed, self.seeds)
         for name, named in (("algos", self.algos), ("encoders", self.encoders)):
             check_once(name, named)
         if self.costs and ([*self.costs] != sorted({*self.costs}) or len(self.costs) < 2 or self.costs[0] != 0):

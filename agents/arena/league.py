@@ -45,19 +45,23 @@ def hold(argv: Sequence[str]) -> str:
     windows = plan(config, settings, passed_on)
     with alone_in(config.folder):
         hold_all(config, windows, shlex.join(["python", "scripts/evaluate.py", *argv]))
-    return told_again(config.folder)
+        return told_again(config.folder)
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Two that write one tournament would write over each other."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
-        with FileLock(folder.with_name(f".{folder.name}.lock"), blocking=False):
-            yield
+        lock.acquire(blocking=False)
     except Timeout:
         raise UserError(f"the tournament in {folder} is being held by another process: wait for it, or give this one "
                         "another --name") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def hold_all(config: TournamentConfig, windows: Sequence[Window], command: str) -> None:

@@ -37,7 +37,7 @@ class Season:
 
     @classmethod
     def load(cls, folder: Path) -> Season:
-        return cls.of(folder, read_record(folder))
+        return cls.of(folder, {**read_record(folder), "folder": str(folder)})  # wherever it has been moved
 
     @classmethod
     def of(cls, folder: Path, record: dict[str, Any]) -> Season:

@@ -14,6 +14,8 @@ from data.durable import write_durably
 
 NAMES = ["window", "contestant", "seed"]  # that a track is told from all others by
 WEIGHT = "weight:"
+COLUMNS = [*NAMES, "kind", "team", "first_row", "last_row", "time", "equity", "turnover", "costs", "bars_per_year"]
+AGAIN = ("give the tournament's command again; with the same settings, code and libraries it goes on from what is done")
 
 
 def save_tracks(tracks: Sequence[Track], path: Path) -> None:
@@ -40,21 +42,24 @@ def frame_of(track: Track) -> pd.DataFrame:
 def read_table(path: Path) -> pd.DataFrame:
     """A Parquet file that a tournament has left."""
     if not path.exists():
-        raise UserError(f"{path} is missing: give the tournament's command again, it goes on from what is done")
+        raise UserError(f"{path} is missing: {AGAIN}")
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise damaged(path, str(error).splitlines()[0]) from None
+        raise damaged(path, " ".join(str(error).split()) or type(error).__name__) from None
 
 
 def damaged(path: Path, why: str) -> UserError:
-    return UserError(f"{path} is damaged ({why}): delete it and give the tournament's command again, it goes on from "
-                     "what is done")
+    return UserError(f"{path} is damaged ({why}): delete it and {AGAIN}")
 
 
 def load_tracks(path: Path) -> list[Track]:
     """In the order in which they were saved."""
     table = read_table(path)
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise damaged(path, f"no {', '.join(missing)}")
+    if table.isna().any(axis=None):
+        raise damaged(path, "a number is missing")
     held = [name for name in table.columns if name.startswith(WEIGHT)]
     found = []
     for _, one in table.groupby(NAMES, sort=False, observed=True):
@@ -68,6 +73,4 @@ def load_tracks(path: Path) -> list[Track]:
             turnover=one["turnover"].to_numpy()[1:], costs=one["costs"].to_numpy()[1:]))
     if len({len(track.equity) for track in found}) != 1:
         raise damaged(path, "not everybody has as many rows")
-    if not table[["equity", "turnover", "costs", *held]].notna().all(axis=None):
-        raise damaged(path, "a number is missing")
     return found

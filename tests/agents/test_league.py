@@ -195,8 +195,11 @@ def test_the_report_is_made_of_the_tracks_alone(held, tmp_path):
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, place)
     assert told_again(copy).replace(str(copy), str(folder)) == said
-    for name in ("findings.json", "table.csv", "windows.csv", "report.md"):
+    for name in ("findings.json", "table.csv", "windows.csv"):
         assert (copy / name).read_bytes() == (folder / name).read_bytes(), name
+    text = (copy / "report.md").read_text()
+    assert f"--from {copy}\n" in text, "where it lies now"
+    assert text.replace(f"--from {copy}\n", f"--from {folder}\n") == (folder / "report.md").read_text()
     tracks = pd.read_parquet(copy / "window1" / "tracks.parquet")
     tracks.loc[tracks["contestant"] == "buy and hold", "equity"] *= np.linspace(1, 2, (
         tracks["contestant"] == "buy and hold").sum())
@@ -294,7 +297,7 @@ def test_rules_change_one_thing_at_a_time():
     (["--data.span", "0", "900"], "--walk.train"), (["--walk.train", "9000"], "too few rows to walk"),
     (["--walk.step", "90"], "twice"), (["--agent.step", "3"], "did you mean 'agent.steps'"),
     (["--name", "cache"], "take another"), (["--name", "/x"], "take another"),
-    (["--seed", str(10**20)], "seeds end at 4294967295"), (["--walk.train", "0"], "found 0, 250, 200"),
+    (["--seed", str(2**32 - 2), "--seeds", "3"], "seeds end at"), (["--walk.train", "0"], "found 0, 250, 200"),
     (["--encoders", "none", "--ensemble.members"], "nobody to be compared with"),
 ])
 def test_what_is_wrong_is_said_before_any_work(words, more, said):
@@ -316,6 +319,8 @@ def test_a_folder_without_a_tournament_is_no_tournament(tmp_path, held):
 @pytest.mark.parametrize(("cut", "said"), [
     (lambda table: table[(table["contestant"] != "cash") | (table.index % 2 == 0)], "not everybody has as many rows"),
     (lambda table: table.assign(equity=table["equity"].where(table.index != 7)), "a number is missing"),
+    (lambda table: table.assign(seed=table["seed"].where(table.index != 7)), "a number is missing"),
+    (lambda table: table.drop(columns="costs"), "no costs"),
 ])
 def test_a_table_that_is_cut_is_called_damaged(held, tmp_path, cut, said):
     shutil.copytree(held[0], tmp_path / "cut", ignore=shutil.ignore_patterns("bundle"))
@@ -346,6 +351,7 @@ def test_another_tournament_of_the_same_name_leaves_the_finished_one_beside_it(h
     before = tmp_path / "tiny.before"
     assert (before / "report.md").read_bytes() == (held[0] / "report.md").read_bytes()
     assert told_again(before)
+    assert f"--from {before}\n" in (before / "report.md").read_text()
     assert not (tmp_path / "tiny" / "report.md").exists()
 
 

@@ -1,7 +1,8 @@
 """Is a Sharpe ratio more than luck? Bailey and Lopez de Prado, 2012 (`probable`, `bars_needed`) and 2014 (`deflated`).
 
 Sharpe ratios are of one bar, mean over deviation; returns are net and simple, (K,), or (S, K) of several seeds: what is
-judged then has the seeds' mean Sharpe ratio and scatter, and is not the calmer account of all of them at once.
+judged then is no calmer account of all of them at once, but has the interquartile mean of their Sharpe ratios, idle
+seeds as 0, and that of the scatters of those that moved.
 """
 
 from __future__ import annotations
