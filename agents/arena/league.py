@@ -5,13 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-
-from filelock import FileLock, Timeout
 
 from agents.arena.config import TournamentConfig
 from agents.arena.contest import Window, audit, auditing, learn, meetings, plan, pretrain, pretraining, training
@@ -26,6 +23,7 @@ from configs.loader import HELP, flags, parse, parted, read_yaml, sections
 from configs.registry import did_you_mean
 from configs.run import CONFIG, Run, plain, read_record
 from data.bootstrap import BootstrapConfig
+from encoders.pretrained import sole
 
 Given = TypeVar("Given")
 Found = TypeVar("Found")
@@ -43,25 +41,12 @@ def hold(argv: Sequence[str]) -> str:
     """Train everybody in every window, let them meet, and write the report; what there is to say of it."""
     config, settings, passed_on = asked(argv)
     windows = plan(config, settings, passed_on)
-    with alone_in(config.folder):
+    with sole(config.folder) as alone:
+        if not alone:
+            raise UserError(f"{config.folder} cannot be locked, so another process may be holding that tournament: "
+                            "wait for it, or take another --name")
         hold_all(config, windows, shlex.join(["python", "scripts/evaluate.py", *argv]))
         return told_again(config.folder)
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Two that write one tournament would write over each other."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UserError(f"the tournament in {folder} is being held by another process: wait for it, or give this one "
-                        "another --name") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def hold_all(config: TournamentConfig, windows: Sequence[Window], command: str) -> None:

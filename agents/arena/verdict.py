@@ -39,7 +39,7 @@ def verdict(found: Findings) -> Verdict:
     several = len(found.camps[0].tracks) > 1
     winner = ahead if duel.clear and low > 0 and not behind_market and several else ""
     said = [found.season.record["remarks"], difference(duel, ahead, behind)]
-    said += in_cash(found)
+    said += stayed_out(found)
     if winner:
         sure = "" if luck.deflated >= SURE else ", though that may be luck after so many trials"
         said.append(f"**{ahead.capitalize()} win** on these bars{sure}.")
@@ -66,7 +66,7 @@ def difference(duel: Duel, ahead: str, behind: str) -> str:
             f"to {signed(high)}, p {p_value(duel.p, sign=True)}).")
 
 
-def in_cash(found: Findings) -> list[str]:
+def stayed_out(found: Findings) -> list[str]:
     """Who did not trade, or in a part of the windows alone: the rest of what they show is that of cash."""
     said, windows = [], len(found.season.tests)
     for one in found.camps:

@@ -15,7 +15,7 @@ import pytest
 
 from agents.arena.contest import auditing, learn, meetings, plan, training
 from agents.arena.findings import find
-from agents.arena.league import CELLS, alone_in, asked, each, hold, told_again
+from agents.arena.league import CELLS, asked, each, hold, told_again
 from agents.arena.meeting import meet, rules_of
 from agents.arena.rollout import Contestant, compete
 from agents.arena.season import Season
@@ -28,6 +28,7 @@ from configs.errors import UserError
 from data.bootstrap import BootstrapConfig
 from data.dataset import like, load_dataset, load_raw
 from data.market import Market
+from encoders.pretrained import sole
 from envs.config import EnvConfig
 from tests.envs.browser import Browser, chromium
 
@@ -356,7 +357,7 @@ def test_another_tournament_of_the_same_name_leaves_the_finished_one_beside_it(h
 
 
 def test_two_do_not_hold_one_tournament_at_once(words, file):
-    with alone_in(file.parent / "runs" / "tiny"), pytest.raises(UserError, match="being held by another process"):
+    with sole(file.parent / "runs" / "tiny"), pytest.raises(UserError, match="another process may be holding"):
         hold(words)
 
 
